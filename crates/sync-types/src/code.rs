@@ -1,0 +1,123 @@
+//! Error codes: one registry for ERROR messages and WebSocket close codes.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// Why a relay refuses. The number stands in ERROR; 4000 plus the number closes a WebSocket.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $name = $code,)*
+        }
+
+        impl ErrorCode {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The code of a number, if this build knows it.
+            pub fn from_u16(code: u16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The message breaks the protocol.
+    BadRequest = 1,
+    /// No protocol version in common: update the older side.
+    UnsupportedVersion = 2,
+    /// The proof of membership is wrong.
+    Unauthenticated = 3,
+    /// This device was removed from the group.
+    DeviceRevoked = 4,
+    /// Too many messages: wait as long as `retry_after_ms` says.
+    RateLimited = 5,
+    /// The blob is larger than the relay takes.
+    BlobTooLarge = 6,
+    /// The group's storage is full.
+    GroupStorageFull = 7,
+    /// The relay's storage is full.
+    StorageFull = 8,
+    /// The relay takes no more groups, or the group no more devices.
+    GroupLimit = 9,
+    /// The group's key was rotated: pull, verify, seal again.
+    EpochStale = 10,
+    /// There is no such thing.
+    NotFound = 11,
+    /// The same id with other content, or a key log that contradicts the known one.
+    Conflict = 12,
+    /// The relay cannot serve just now: try again.
+    Unavailable = 13,
+    /// This relay creates groups only for those with an access token.
+    GroupCreationDenied = 14,
+    /// The same device connected again.
+    Replaced = 15,
+    /// The group was deleted by a member.
+    GroupDeleted = 16,
+    /// The device was away too long and was forgotten.
+    DeviceExpired = 17,
+    /// The relay does not know the epoch's key: repeat HELLO with the key log.
+    EpochUnknown = 18,
+}
+
+impl ErrorCode {
+    /// The number in ERROR messages.
+    pub fn as_u16(self) -> u16 {
+        self as u16
+    }
+
+    /// The WebSocket close code: 4000 plus the number.
+    pub fn close_code(self) -> u16 {
+        4000 + self.as_u16()
+    }
+
+    /// The code of a WebSocket close, if it is one of ours.
+    pub fn from_close_code(code: u16) -> Option<Self> {
+        Self::from_u16(code.checked_sub(4000)?)
+    }
+}
+
+impl core::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let text = match self {
+            Self::BadRequest => "the message breaks the protocol",
+            Self::UnsupportedVersion => "no protocol version in common: update the older side",
+            Self::Unauthenticated => "this device is not a member of the group",
+            Self::DeviceRevoked => "this device was removed from the group",
+            Self::RateLimited => "too many messages; wait and try again",
+            Self::BlobTooLarge => "the blob is larger than the relay takes",
+            Self::GroupStorageFull => "the group's storage at the relay is full",
+            Self::StorageFull => "the relay's storage is full",
+            Self::GroupLimit => "the relay takes no more groups or devices",
+            Self::EpochStale => "the group's key was changed in the meantime",
+            Self::NotFound => "the relay does not have it",
+            Self::Conflict => "it contradicts what the relay already has",
+            Self::Unavailable => "the relay cannot serve just now; try again",
+            Self::GroupCreationDenied => "this relay creates groups only with an access token",
+            Self::Replaced => "this device connected again from elsewhere",
+            Self::GroupDeleted => "the group was deleted by a member",
+            Self::DeviceExpired => "this device was away too long and was forgotten; join again",
+            Self::EpochUnknown => "the relay does not know this epoch of the group",
+        };
+        f.write_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_both_ways() {
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_u16(code.as_u16()), Some(*code));
+            assert_eq!(ErrorCode::from_close_code(code.close_code()), Some(*code));
+        }
+        assert_eq!(ErrorCode::from_u16(0), None);
+        assert_eq!(ErrorCode::from_u16(19), None);
+        assert_eq!(ErrorCode::from_close_code(1003), None);
+    }
+}
