@@ -1,0 +1,104 @@
+//! The message allowance of one device: a generic cell rate algorithm (ITU-T I.371, annex A) on the
+//! caller's clock.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use sync_types::MonoMs;
+
+const MINUTE_US: u64 = 60_000_000;
+
+/// How much one device may send: `per_minute` messages at once, then as many a minute.
+///
+/// Shared by all connections of the device, and kept beyond them: reconnecting buys nothing.
+#[derive(Debug)]
+pub struct Bucket {
+    /// When the allowance will be whole again, in microseconds of the caller's clock.
+    whole_at: AtomicU64,
+    cost: u64,
+    burst: u64,
+}
+
+impl Bucket {
+    /// A whole allowance of `per_minute` messages (at least one).
+    pub fn new(per_minute: u32) -> Self {
+        let cost = (MINUTE_US / u64::from(per_minute.max(1))).max(1);
+        Self {
+            whole_at: AtomicU64::new(0),
+            cost,
+            burst: cost.saturating_mul(u64::from(per_minute.max(1))),
+        }
+    }
+
+    /// Takes one message's worth, or says how long to wait until there is one.
+    pub fn take(&self, now: MonoMs) -> Result<(), Duration> {
+        let now = micros(now);
+        let mut wait = 0;
+        let taken = self
+            .whole_at
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
+                let after = whole_at.max(now).saturating_add(self.cost);
+                wait = after.saturating_sub(now).saturating_sub(self.burst);
+                (wait == 0).then_some(after)
+            });
+        taken.map(drop).map_err(|_| Duration::from_micros(wait))
+    }
+
+    /// Gives one message's worth back.
+    pub fn give_back(&self) {
+        let cost = self.cost;
+        let _ = self
+            .whole_at
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
+                Some(whole_at.saturating_sub(cost))
+            });
+    }
+
+    /// Whether nothing is missing: such a bucket need not be remembered.
+    pub fn is_whole(&self, now: MonoMs) -> bool {
+        self.whole_at.load(Ordering::Relaxed) <= micros(now)
+    }
+}
+
+fn micros(now: MonoMs) -> u64 {
+    now.0.saturating_mul(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_one_message_each_600_ms() {
+        let bucket = Bucket::new(100);
+        let start = MonoMs(5000);
+        for _ in 0..100 {
+            assert_eq!(bucket.take(start), Ok(()));
+        }
+        assert_eq!(bucket.take(start), Err(Duration::from_millis(600)));
+        assert_eq!(bucket.take(MonoMs(5599)), Err(Duration::from_millis(1)));
+        assert_eq!(bucket.take(MonoMs(5600)), Ok(()), "the wait was told right");
+        assert_eq!(bucket.take(MonoMs(5600)), Err(Duration::from_millis(600)));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let bucket = Bucket::new(1);
+        assert_eq!(bucket.take(MonoMs(0)), Ok(()));
+        assert!(bucket.take(MonoMs(0)).is_err());
+        bucket.give_back();
+        assert_eq!(bucket.take(MonoMs(0)), Ok(()));
+        assert!(!bucket.is_whole(MonoMs(59_999)));
+        assert!(bucket.is_whole(MonoMs(60_000)));
+    }
+
+    #[test]
+    fn extreme_clocks_and_rates_do_not_overflow() {
+        for rate in [0, 1, u32::MAX] {
+            let bucket = Bucket::new(rate);
+            let _ = bucket.take(MonoMs(u64::MAX));
+            let _ = bucket.take(MonoMs(0));
+            bucket.give_back();
+        }
+    }
+}

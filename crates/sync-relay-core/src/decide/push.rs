@@ -1,0 +1,238 @@
+//! What becomes of pushed blobs.
+
+use std::collections::HashMap;
+
+use sync_types::{BlobHash, BlobId, Cursor, Epoch, UnixMs};
+
+use crate::policy::Policy;
+use crate::store::{Placed, PushOp, Refusal};
+
+/// What the store has about a push.
+#[derive(Debug, Clone, Copy)]
+pub struct PushFacts {
+    /// The group's newest epoch.
+    pub epoch: Epoch,
+    /// The group's newest cursor; counts on after the blobs are gone.
+    pub max_cursor: Cursor,
+    /// Sealed bytes that the group holds.
+    pub stored_bytes: u64,
+    /// Whether the device was removed from the group, or is not there.
+    pub revoked: bool,
+    /// Bytes that the whole store has in use.
+    pub used_bytes: u64,
+}
+
+/// A blob that the store has under an id of the push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its place.
+    pub cursor: Cursor,
+    /// Its hash.
+    pub hash: BlobHash,
+    /// When it was stored.
+    pub stored_at: UnixMs,
+}
+
+/// What to do about a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushPlan {
+    /// Where every blob of the push stands, or will stand. Those that are `fresh` are to be stored,
+    /// once each: a blob that a push holds twice is fresh the first time only.
+    pub placed: Vec<Placed>,
+    /// The group's newest cursor afterwards.
+    pub max_cursor: Cursor,
+    /// Bytes that the group gains.
+    pub added: u64,
+    /// Bytes that must be made free first, of blobs that may expire and that every device has
+    /// acknowledged, the oldest first. If that is not possible: [`Refusal::GroupFull`].
+    pub make_room: u64,
+}
+
+/// Decides about a push. That a blob is there already comes before every other rule, so that a retry
+/// is always safe.
+pub fn plan_push(
+    policy: &Policy,
+    facts: Option<&PushFacts>,
+    known: &HashMap<BlobId, Known>,
+    op: &PushOp,
+) -> Result<PushPlan, Refusal> {
+    let facts = facts.ok_or(Refusal::Unknown)?;
+    let mut seen = HashMap::with_capacity(op.blobs.len());
+    let mut max_cursor = facts.max_cursor;
+    let mut added = 0_u64;
+    let mut placed = Vec::with_capacity(op.blobs.len());
+    for blob in &op.blobs {
+        let before = known.get(&blob.blob_id).or_else(|| seen.get(&blob.blob_id));
+        let fresh = before.is_none();
+        let place = match before {
+            Some(before) if before.hash == blob.hash => *before,
+            Some(_) => return Err(Refusal::BlobConflict),
+            None => {
+                max_cursor = max_cursor.next();
+                added += blob.payload.len() as u64;
+                let place = Known {
+                    cursor: max_cursor,
+                    hash: blob.hash,
+                    stored_at: op.now,
+                };
+                seen.insert(blob.blob_id, place);
+                place
+            }
+        };
+        placed.push(Placed {
+            blob_id: blob.blob_id,
+            cursor: place.cursor,
+            stored_at: place.stored_at,
+            fresh,
+        });
+    }
+    if !seen.is_empty() {
+        if facts.revoked {
+            return Err(Refusal::Revoked);
+        }
+        if op.epoch < facts.epoch {
+            return Err(Refusal::EpochStale);
+        }
+        if facts.used_bytes.saturating_add(added) > policy.max_db_size {
+            return Err(Refusal::StoreFull);
+        }
+        if added > policy.max_group_storage {
+            return Err(Refusal::GroupFull { held_by: None });
+        }
+    }
+    let after = facts.stored_bytes.saturating_add(added);
+    Ok(PushPlan {
+        placed,
+        max_cursor,
+        added,
+        make_room: if added == 0 {
+            0
+        } else {
+            after.saturating_sub(policy.max_group_storage)
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_types::{DeviceId, GroupId};
+
+    use super::*;
+    use crate::store::{NewBlob, Payload};
+
+    fn blob(id: u8, bytes: &[u8]) -> NewBlob {
+        let payload = Payload::from(bytes.to_vec());
+        NewBlob {
+            blob_id: BlobId([id; 16]),
+            hash: payload.hash(),
+            payload,
+            expires_at: None,
+        }
+    }
+
+    fn push(blobs: Vec<NewBlob>) -> PushOp {
+        PushOp {
+            group: GroupId([1; 32]),
+            device: DeviceId::from_bytes([2; 32]).unwrap(),
+            epoch: 1,
+            blobs,
+            now: UnixMs(77),
+        }
+    }
+
+    fn facts() -> PushFacts {
+        PushFacts {
+            epoch: 1,
+            max_cursor: Cursor::new(4).unwrap(),
+            stored_bytes: 90,
+            revoked: false,
+            used_bytes: 0,
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            max_group_storage: 100,
+            ..Policy::default()
+        }
+    }
+
+    fn has(id: u8, cursor: u64, bytes: &[u8]) -> HashMap<BlobId, Known> {
+        let known = Known {
+            cursor: Cursor::new(cursor).unwrap(),
+            hash: Payload::from(bytes.to_vec()).hash(),
+            stored_at: UnixMs(5),
+        };
+        HashMap::from([(BlobId([id; 16]), known)])
+    }
+
+    #[test]
+    fn new_blobs_get_the_next_cursors_and_known_ones_their_first() {
+        let op = push(vec![blob(1, b"a"), blob(2, b"b"), blob(3, b"c"), blob(1, b"a")]);
+        let plan = plan_push(&policy(), Some(&facts()), &has(2, 3, b"b"), &op).unwrap();
+        let places: Vec<_> = plan
+            .placed
+            .iter()
+            .map(|p| (p.cursor.get(), p.stored_at.0, p.fresh))
+            .collect();
+        assert_eq!(
+            places,
+            [(5, 77, true), (3, 5, false), (6, 77, true), (5, 77, false)]
+        );
+        assert_eq!((plan.added, plan.max_cursor.get()), (2, 6));
+    }
+
+    #[test]
+    fn a_retry_is_answered_whatever_else_has_changed() {
+        let op = push(vec![blob(2, b"b")]);
+        let full = PushFacts {
+            epoch: 9,
+            revoked: true,
+            stored_bytes: 1000,
+            used_bytes: u64::MAX,
+            ..facts()
+        };
+        let plan = plan_push(&policy(), Some(&full), &has(2, 3, b"b"), &op).unwrap();
+        assert_eq!(
+            (plan.placed[0].cursor.get(), plan.added, plan.make_room),
+            (3, 0, 0)
+        );
+    }
+
+    #[test]
+    fn each_rule_refuses_with_its_own_word() {
+        let refused = |facts: Option<PushFacts>, op: &PushOp| {
+            plan_push(&policy(), facts.as_ref(), &has(2, 3, b"b"), op).unwrap_err()
+        };
+        let one = push(vec![blob(1, b"a")]);
+        assert_eq!(refused(None, &one), Refusal::Unknown);
+        let conflict = push(vec![blob(1, b"a"), blob(2, b"other")]);
+        assert_eq!(refused(Some(facts()), &conflict), Refusal::BlobConflict);
+        let twice = push(vec![blob(1, b"a"), blob(1, b"b")]);
+        assert_eq!(refused(Some(facts()), &twice), Refusal::BlobConflict);
+        let revoked = PushFacts {
+            revoked: true,
+            ..facts()
+        };
+        assert_eq!(refused(Some(revoked), &one), Refusal::Revoked);
+        let stale = PushFacts { epoch: 2, ..facts() };
+        assert_eq!(refused(Some(stale), &one), Refusal::EpochStale);
+        let full = PushFacts {
+            used_bytes: 1 << 30,
+            ..facts()
+        };
+        assert_eq!(refused(Some(full), &one), Refusal::StoreFull);
+        let large = push(vec![blob(1, &[0; 101])]);
+        assert_eq!(
+            refused(Some(facts()), &large),
+            Refusal::GroupFull { held_by: None }
+        );
+    }
+
+    #[test]
+    fn a_full_group_is_told_how_much_room_to_make() {
+        let op = push(vec![blob(1, &[0; 15])]);
+        let plan = plan_push(&policy(), Some(&facts()), &HashMap::new(), &op).unwrap();
+        assert_eq!(plan.make_room, 5);
+    }
+}

@@ -1,0 +1,279 @@
+//! What an admitted device may ask, and the answers.
+
+use std::sync::Arc;
+
+use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
+use sync_types::{
+    Cursor, DecodeError, DevicesResponse, Epoch, ErrorBody, ErrorCode, Message, Nonce, Now, Presence,
+    PullResponse, Push, PushAck, PushBatchAck, Stored,
+};
+
+use super::queue::{Issue, Queue, Request, Underway};
+use super::{Output, Phase, RETRY_MS, Session};
+use crate::bucket::Bucket;
+use crate::store::{
+    Acknowledge, NewBlob, OpId, Payload, PullPage, PushOp, Pushed, ReadOp, ReadResult, Refusal, StoreReply,
+    WriteOp, WriteResult,
+};
+
+/// Room in a page's envelope for everything but its blobs, in bytes.
+const PAGE_OVERHEAD: usize = 1024;
+
+/// An admitted device.
+pub(super) struct Member {
+    epoch: Epoch,
+    pub(super) inline: bool,
+    /// Up to here the device was told of blobs.
+    pub(super) told: Cursor,
+    bucket: Arc<Bucket>,
+    pub(super) queue: Queue,
+}
+
+impl Member {
+    pub(super) fn new(epoch: Epoch, inline: bool, told: Cursor, acked: Cursor, bucket: Arc<Bucket>) -> Self {
+        let queue = Queue::new(acked);
+        Self {
+            epoch,
+            inline,
+            told,
+            bucket,
+            queue,
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn on_request(&mut self, nonce: Nonce, message: Result<Message, DecodeError>, now: Now) {
+        let Phase::Ready(member) = &mut self.phase else {
+            return;
+        };
+        if member.queue.is_draining() {
+            return;
+        }
+        match message {
+            Ok(Message::Ack(ack)) => {
+                member.queue.acknowledge(ack.cursor);
+                return self.issue(now);
+            }
+            Ok(Message::Presence(Presence::Own(status))) => {
+                self.send(Presence::Own(status), nonce, now);
+                return self.outputs.push_back(Output::Presence { status });
+            }
+            Ok(_) | Err(_) => {}
+        }
+        if let Err(wait) = member.bucket.take(now.mono) {
+            let millis = u32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
+            let error = ErrorBody::new(ErrorCode::RateLimited).retry_after_ms(millis);
+            return self.send(error, nonce, now);
+        }
+        match self.request(nonce, message, now) {
+            Ok(request) => {
+                if let Phase::Ready(member) = &mut self.phase {
+                    member.queue.add(request);
+                }
+                self.issue(now);
+            }
+            Err(error) => self.send(error, nonce, now),
+        }
+    }
+
+    /// Reads a message as a request to storage.
+    fn request(
+        &self,
+        nonce: Nonce,
+        message: Result<Message, DecodeError>,
+        now: Now,
+    ) -> Result<Request, ErrorBody> {
+        let message =
+            message.map_err(|error| ErrorBody::because(ErrorCode::BadRequest, error.to_string()))?;
+        let name = message.name();
+        match message {
+            Message::Push(push) => self.push(nonce, vec![push], false, now),
+            Message::PushBatch(batch) if batch.blobs.is_empty() => {
+                Err(ErrorBody::because(ErrorCode::BadRequest, "a batch of no blobs"))
+            }
+            Message::PushBatch(batch) => self.push(nonce, batch.blobs, true, now),
+            Message::Pull(pull) => {
+                let limit = match pull.limit {
+                    0 => DEFAULT_PULL,
+                    limit => limit.min(MAX_PULL),
+                };
+                let page = PullPage {
+                    group: self.group,
+                    after: pull.after_cursor,
+                    limit,
+                    max_bytes: self.relay.policy.max_envelope() - PAGE_OVERHEAD,
+                };
+                Ok(Request::Pull { nonce, page })
+            }
+            Message::Devices(_) => Ok(Request::Devices { nonce }),
+            Message::Delete(_) | Message::Rotate(_) | Message::Leave(_) | Message::GroupDelete(_) => {
+                let why = format!("{name} is not supported by this relay yet");
+                Err(ErrorBody::because(ErrorCode::BadRequest, why))
+            }
+            Message::Hello(_)
+            | Message::Welcome(_)
+            | Message::PushAck(_)
+            | Message::PushBatchAck(_)
+            | Message::PullResponse(_)
+            | Message::Ack(_)
+            | Message::Presence(_)
+            | Message::Notify(_)
+            | Message::DeleteAck(_)
+            | Message::DevicesResponse(_)
+            | Message::RotateAck(_)
+            | Message::LeaveAck(_)
+            | Message::GroupDeleteAck(_)
+            | Message::Error(_) => {
+                let why = format!("{name} has no place here");
+                Err(ErrorBody::because(ErrorCode::BadRequest, why))
+            }
+        }
+    }
+
+    fn push(&self, nonce: Nonce, blobs: Vec<Push>, batch: bool, now: Now) -> Result<Request, ErrorBody> {
+        let policy = &self.relay.policy;
+        let too_large = |blob: &Push| blob.payload.len() > policy.max_blob_size as usize;
+        if blobs.iter().any(too_large) {
+            return Err(ErrorBody::new(ErrorCode::BlobTooLarge));
+        }
+        let (Phase::Ready(member), Some(device)) = (&self.phase, self.peer()) else {
+            return Err(ErrorBody::new(ErrorCode::BadRequest));
+        };
+        let blobs = blobs.into_iter().map(|blob| {
+            let payload = Payload::from(blob.payload);
+            NewBlob {
+                blob_id: blob.blob_id,
+                hash: payload.hash(),
+                payload,
+                expires_at: policy.expiry(blob.ttl, now.unix),
+            }
+        });
+        let op = PushOp {
+            group: self.group,
+            device,
+            epoch: member.epoch,
+            blobs: blobs.collect(),
+            now: now.unix,
+        };
+        Ok(Request::Push { nonce, op, batch })
+    }
+
+    /// Gives storage what may go there now.
+    pub(super) fn issue(&mut self, now: Now) {
+        loop {
+            let id = OpId(self.ops + 1);
+            let Some(device) = self.peer() else { return };
+            let Phase::Ready(member) = &mut self.phase else {
+                return;
+            };
+            let Some(issue) = member.queue.next() else {
+                return;
+            };
+            let (underway, output) = match issue {
+                Issue::Acknowledge(cursor) => {
+                    let acknowledge = Acknowledge {
+                        group: self.group,
+                        device,
+                        cursor,
+                        now: now.unix,
+                    };
+                    let op = WriteOp::Acknowledge(acknowledge);
+                    (Underway::Acknowledge, Output::Write { id, op })
+                }
+                Issue::Request(Request::Push { nonce, op, batch }) => {
+                    let bytes = op.bytes();
+                    let op = WriteOp::Push(op);
+                    (Underway::Push { nonce, bytes, batch }, Output::Write { id, op })
+                }
+                Issue::Request(Request::Pull { nonce, page }) => {
+                    let op = ReadOp::Pull(page);
+                    (Underway::Pull { nonce, page }, Output::Read { id, op })
+                }
+                Issue::Request(Request::Devices { nonce }) => {
+                    let op = ReadOp::Devices { group: self.group };
+                    (Underway::Devices { nonce }, Output::Read { id, op })
+                }
+            };
+            member.queue.started(id, underway);
+            self.ops = id.0;
+            self.outputs.push_back(output);
+        }
+    }
+
+    pub(super) fn on_request_stored(&mut self, id: OpId, reply: StoreReply, now: Now) {
+        let Phase::Ready(member) = &mut self.phase else {
+            return;
+        };
+        let Some(underway) = member.queue.finished(id) else {
+            return;
+        };
+        match (underway, reply) {
+            (Underway::Acknowledge, _) => {}
+            (Underway::Push { nonce, batch, .. }, StoreReply::Written(Ok(WriteResult::Pushed(pushed)))) => {
+                self.on_pushed(nonce, pushed, batch, now);
+            }
+            (Underway::Push { nonce, .. }, StoreReply::Written(Err(Refusal::Revoked))) => {
+                return self.fail(Refusal::Revoked.into(), nonce, now);
+            }
+            (Underway::Push { nonce, .. }, StoreReply::Written(Err(refusal))) => {
+                self.send(ErrorBody::from(refusal), nonce, now);
+            }
+            (Underway::Pull { nonce, page }, StoreReply::Read(ReadResult::Page(response))) => {
+                if is_full(&response, &page) {
+                    member.bucket.give_back();
+                }
+                self.send(response, nonce, now);
+            }
+            (Underway::Devices { nonce }, StoreReply::Read(ReadResult::Devices(devices))) => {
+                self.send(DevicesResponse { devices }, nonce, now);
+            }
+            (
+                Underway::Push { nonce, .. } | Underway::Pull { nonce, .. } | Underway::Devices { nonce },
+                _,
+            ) => {
+                let error = ErrorBody::new(ErrorCode::Unavailable).retry_after_ms(RETRY_MS);
+                self.send(error, nonce, now);
+            }
+        }
+        self.after_stored(now);
+    }
+
+    fn on_pushed(&mut self, nonce: Nonce, pushed: Pushed, batch: bool, now: Now) {
+        let mut placed = pushed.placed.into_iter();
+        if batch {
+            let stored = placed.map(|placed| Stored {
+                blob_id: placed.blob_id,
+                cursor: placed.cursor,
+            });
+            let ack = PushBatchAck {
+                stored: stored.collect(),
+                timestamp: now.unix,
+            };
+            self.send(ack, nonce, now);
+        } else if let Some(placed) = placed.next() {
+            let ack = PushAck {
+                blob_id: placed.blob_id,
+                cursor: placed.cursor,
+                timestamp: placed.stored_at,
+            };
+            self.send(ack, nonce, now);
+        }
+    }
+
+    fn after_stored(&mut self, now: Now) {
+        match &self.phase {
+            Phase::Ready(member) if member.queue.is_drained() => self.go_away(now),
+            Phase::Ready(_) => self.issue(now),
+            Phase::Handshake | Phase::Hello { .. } | Phase::Entering(_) | Phase::Closed => {}
+        }
+    }
+}
+
+/// Whether a page is as large as the relay makes them: a long first sync should not be rationed by its
+/// own pages, and small pages should not be free.
+fn is_full(response: &PullResponse, page: &PullPage) -> bool {
+    let bytes = |blob: &sync_types::StoredBlob| blob.payload.as_ref().map_or(0, Vec::len);
+    let total: usize = response.blobs.iter().map(bytes).sum();
+    response.has_more && (response.blobs.len() >= DEFAULT_PULL as usize || total >= page.max_bytes / 2)
+}

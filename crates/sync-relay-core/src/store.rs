@@ -1,0 +1,55 @@
+//! Storage as a value: what a session asks for, what it is told, and the trait behind it.
+
+mod op;
+mod refusal;
+
+pub use op::{
+    Acknowledge, Admit, Admitted, Backlog, ClaimInvite, ClaimedInvite, Committed, CreateInvite, InviteStatus,
+    NewBlob, News, Payload, Placed, PullPage, PushOp, Pushed, ReadOp, ReadResult, RevokeInvite, Seen, Stats,
+    WriteOp, WriteResult,
+};
+pub use refusal::Refusal;
+
+use core::future::Future;
+
+/// Names one request of a session to storage, until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// What became of one write: done, or refused by a rule.
+pub type WriteOutcome = Result<WriteResult, Refusal>;
+
+/// Storage itself failed: nothing of the batch may be taken as done, or as not done.
+#[derive(Debug, thiserror::Error)]
+#[error("storage failed")]
+pub struct StoreError(#[source] Box<dyn core::error::Error + Send + Sync>);
+
+impl StoreError {
+    /// From whatever went wrong beneath.
+    pub fn new(cause: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+}
+
+/// The answer to a session's request.
+#[derive(Debug)]
+pub enum StoreReply {
+    /// To a write, after its commit.
+    Written(WriteOutcome),
+    /// To a read.
+    Read(ReadResult),
+    /// Storage failed.
+    Unavailable,
+}
+
+/// What the relay needs of storage, and all it needs.
+pub trait Store: Send + Sync {
+    /// Applies a batch in one transaction, in its order, and gives one outcome for each.
+    ///
+    /// Everything is durable when this returns. A refused write changes nothing and does not touch
+    /// its neighbours; a push of many blobs stores all or none.
+    fn apply(&self, batch: &[WriteOp]) -> impl Future<Output = Result<Vec<WriteOutcome>, StoreError>> + Send;
+
+    /// Reads what is committed.
+    fn read(&self, op: &ReadOp) -> impl Future<Output = Result<ReadResult, StoreError>> + Send;
+}

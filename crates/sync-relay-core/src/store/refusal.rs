@@ -1,0 +1,89 @@
+//! Why a write is refused by a rule.
+
+use sync_types::{DeviceId, ErrorBody, ErrorCode};
+
+/// Why a write is refused. Nothing was changed; what the peer can do about it is in its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Groups are made only with an access token.
+    #[error("this relay creates groups only with an access token")]
+    CreationDenied,
+    /// The relay has as many groups as it takes.
+    #[error("the relay takes no more groups")]
+    TooManyGroups,
+    /// The group has as many devices as it may.
+    #[error("the group takes no more devices; remove one first")]
+    TooManyDevices,
+    /// There is no such group, or no such device in it.
+    #[error("the relay does not know this group or device")]
+    Unknown,
+    /// The device was removed.
+    #[error("this device was removed from the group")]
+    Revoked,
+    /// The group has a newer key.
+    #[error("the group's key was changed in the meantime")]
+    EpochStale,
+    /// The group is not known to have reached that epoch.
+    #[error("the relay does not know this epoch of the group")]
+    EpochUnknown,
+    /// The key log and the stored one differ before either ends.
+    #[error("the key log contradicts the one that the relay has")]
+    KeyLogConflict,
+    /// The same blob id with other bytes.
+    #[error("another blob has this id")]
+    BlobConflict,
+    /// The group's blobs take all the room they may.
+    #[error("the group's storage at the relay is full{}", held_up(.held_by))]
+    GroupFull {
+        /// The device that has yet to acknowledge most, if that is what stands in the way.
+        held_by: Option<DeviceId>,
+    },
+    /// The relay's storage takes all the room it may.
+    #[error("the relay's storage is full")]
+    StoreFull,
+    /// An invite lies there already.
+    #[error("there is an invite under this key already")]
+    InviteTaken,
+    /// No invite, or not any more, or not by this token.
+    #[error("there is no invite under this key: mistyped, used, or expired")]
+    InviteNotFound,
+    /// The invite to be revoked was used already.
+    #[error("the invite was used already")]
+    InviteUsed,
+}
+
+fn held_up(device: &Option<DeviceId>) -> String {
+    match device {
+        None => String::new(),
+        Some(device) => {
+            let id = device.to_string();
+            let short = id.get(..8).unwrap_or(&id);
+            format!(": device {short}… has not yet received its oldest blobs")
+        }
+    }
+}
+
+impl Refusal {
+    /// The code on the wire.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::CreationDenied => ErrorCode::GroupCreationDenied,
+            Self::TooManyGroups | Self::TooManyDevices => ErrorCode::GroupLimit,
+            Self::Unknown | Self::InviteNotFound => ErrorCode::NotFound,
+            Self::Revoked => ErrorCode::DeviceRevoked,
+            Self::EpochStale => ErrorCode::EpochStale,
+            Self::EpochUnknown => ErrorCode::EpochUnknown,
+            Self::KeyLogConflict | Self::BlobConflict | Self::InviteTaken | Self::InviteUsed => {
+                ErrorCode::Conflict
+            }
+            Self::GroupFull { .. } => ErrorCode::GroupStorageFull,
+            Self::StoreFull => ErrorCode::StorageFull,
+        }
+    }
+}
+
+impl From<Refusal> for ErrorBody {
+    fn from(refusal: Refusal) -> Self {
+        Self::because(refusal.code(), refusal.to_string())
+    }
+}
