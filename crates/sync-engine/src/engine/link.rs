@@ -1,0 +1,605 @@
+//! The connection: from "somebody wants one" to requests and their answers, and back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand_core::RngCore;
+use sync_e2ee::seal_name;
+use sync_types::channel::{Channel, Initiator};
+use sync_types::limits::{
+    CLIENT_SILENCE, ENVELOPE_OVERHEAD, HELLO_DEADLINE, PRESENCE_TIMEOUT, PROTOCOL_VERSION, SEAL_OVERHEAD,
+};
+use sync_types::{
+    Cursor, DeviceId, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, GroupId, Hello, MembershipProof,
+    Message, MonoMs, Nonce, Presence, RelayKey, StoreId, Welcome,
+};
+
+use super::Engine;
+use super::reader::Wanted;
+use crate::api::{CommandId, Event, Output};
+use crate::error::{EngineError, StopReason};
+use crate::timer::Timer;
+
+/// First window of the back-off; doubles with each failure.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// Widest window of the back-off.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How long to stay away when the same device connected from elsewhere.
+const REPLACED_PAUSE: Duration = Duration::from_secs(60);
+/// A connection that lasted this long was a good one: the next failure starts the back-off anew.
+const GOOD_CONNECTION: Duration = Duration::from_secs(5);
+/// From asking for a socket to having it.
+const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+/// The largest blob limit that is believed, in bytes: what a relay can make a client hold.
+const MAX_BELIEVED_BLOB: u32 = 64 * 1024 * 1024;
+/// Presence status: here.
+const HERE: u8 = 1;
+
+/// Where the connection stands.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// Nobody wants one, or nothing can be tried.
+    Idle,
+    /// The last attempt failed; the next one comes with [`Timer::Reconnect`].
+    BackingOff,
+    /// The driver opens a socket.
+    Opening,
+    /// The first handshake message was sent.
+    Handshaking(Box<Initiator>),
+    /// HELLO was sent.
+    Greeting(Box<Greeting>),
+    /// The relay let us in.
+    Online(Box<Session>),
+}
+
+#[derive(Debug)]
+pub(super) struct Greeting {
+    channel: Channel,
+    nonce: Nonce,
+    with_log: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    channel: Channel,
+    requests: BTreeMap<Nonce, Request>,
+    since: MonoMs,
+}
+
+/// What was asked, by the nonce that the answer will carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Request {
+    /// The front of the outbox.
+    Push,
+    /// The log after what was seen; `known` was the newest cursor then.
+    Sync { after: Cursor, known: Cursor },
+    /// The log before what was seen, again, for the app.
+    Again { after: Cursor },
+    /// A page that the app asked for by cursor.
+    Pull {
+        id: CommandId,
+        after: Cursor,
+        limit: u32,
+    },
+    /// Who is in the group.
+    Devices { id: CommandId },
+    /// Whether the relay is there.
+    Presence,
+}
+
+impl Engine {
+    /// Starts connecting when somebody wants it and nothing stands against it.
+    pub(super) fn connect_if_wanted(&mut self) {
+        if !self.wanted || self.stopped.is_some() || !matches!(self.link, Link::Idle) {
+            return;
+        }
+        if self.state.group.is_some() {
+            self.connect();
+        }
+    }
+
+    fn connect(&mut self) {
+        let Some(url) = self.state.relay.url.clone() else {
+            return;
+        };
+        self.link = Link::Opening;
+        self.timers.stop(Timer::Reconnect);
+        self.timers
+            .set(Timer::Greeting, self.now.mono.plus(OPEN_DEADLINE));
+        self.outputs.push_back(Output::Connect(url));
+    }
+
+    pub(super) fn reconnect(&mut self) {
+        if matches!(self.link, Link::BackingOff) {
+            self.link = Link::Idle;
+        }
+    }
+
+    /// The network or the machine came back: whatever was known may be out of date.
+    pub(super) fn woke(&mut self) {
+        self.reconnect();
+        self.timers.stop(Timer::Reconnect);
+        self.probe();
+    }
+
+    /// Asks the relay whether it is there.
+    pub(super) fn probe(&mut self) {
+        if matches!(self.link, Link::Online(_)) && !self.timers.is_set(Timer::Presence) {
+            self.timers
+                .set(Timer::Presence, self.now.mono.plus(PRESENCE_TIMEOUT));
+            self.send_request(Message::Presence(Presence::Own(HERE)), Request::Presence);
+        }
+    }
+
+    /// The socket is open.
+    pub(super) fn opened(&mut self) {
+        if !matches!(self.link, Link::Opening) {
+            return;
+        }
+        let seed = self.random();
+        match Initiator::start(&self.state.device.secret, seed) {
+            Ok((initiator, first)) => {
+                self.link = Link::Handshaking(Box::new(initiator));
+                self.timers
+                    .set(Timer::Greeting, self.now.mono.plus(HELLO_DEADLINE));
+                self.outputs.push_back(Output::Send(first));
+            }
+            Err(_) => self.lost(),
+        }
+    }
+
+    /// A frame arrived.
+    pub(super) fn frame(&mut self, frame: &[u8]) {
+        match std::mem::replace(&mut self.link, Link::Opening) {
+            Link::Handshaking(initiator) => self.introduced(*initiator, frame),
+            Link::Greeting(mut greeting) => {
+                let opened = greeting.channel.open(frame);
+                self.link = Link::Greeting(greeting);
+                match opened {
+                    Ok(Some(envelope)) => self.greeted(&envelope),
+                    Ok(None) => {}
+                    Err(_) => self.misbehaved(),
+                }
+            }
+            Link::Online(mut session) => {
+                let opened = session.channel.open(frame);
+                self.link = Link::Online(session);
+                self.heard();
+                match opened {
+                    Ok(Some(envelope)) => self.envelope(&envelope),
+                    Ok(None) => {}
+                    Err(_) => self.misbehaved(),
+                }
+            }
+            // A frame of a connection that is no more.
+            other @ (Link::Idle | Link::BackingOff | Link::Opening) => self.link = other,
+        }
+    }
+
+    /// The relay has proven its key: compare it before saying who we are.
+    fn introduced(&mut self, initiator: Initiator, second: &[u8]) {
+        let Ok(introduced) = initiator.read(second) else {
+            return self.lost();
+        };
+        let found = introduced.relay_key();
+        match self.state.relay.pin {
+            Some(expected) if expected != found => {
+                return self.stop(StopReason::RelayKeyChanged { expected, found });
+            }
+            Some(_) => {}
+            None => {
+                self.state.relay.pin = Some(found);
+                let change = self.state.relay.change();
+                self.store([change]);
+            }
+        }
+        let Ok((channel, third)) = introduced.finish() else {
+            return self.lost();
+        };
+        self.outputs.push_back(Output::Send(third));
+        // Whoever does not know the store has no reason to think that the relay knows the group.
+        let with_log = self.state.progress.store_id == StoreId::NONE;
+        self.greet(channel, with_log);
+    }
+
+    fn greet(&mut self, mut channel: Channel, with_log: bool) {
+        let Some(hello) = self.hello(&channel, with_log) else {
+            return self.hang_up();
+        };
+        let (nonce, group_id) = (self.nonce(), hello.group_id);
+        let bytes = Envelope::seal(&Message::Hello(hello), self.me(), group_id, self.now.unix, nonce);
+        let Ok(frames) = channel.seal(&bytes) else {
+            return self.lost();
+        };
+        self.outputs.extend(frames.into_iter().map(Output::Send));
+        self.link = Link::Greeting(Box::new(Greeting {
+            channel,
+            nonce,
+            with_log,
+        }));
+    }
+
+    fn hello(&mut self, channel: &Channel, with_log: bool) -> Option<Hello> {
+        let me = self.me();
+        let group = self.state.group.as_ref()?;
+        let epoch = group.key_log.epoch();
+        let keys = self.keys.get(&epoch)?;
+        let proof = keys.prove(&MembershipProof {
+            handshake_hash: channel.handshake_hash(),
+            group_id: &group.group_id,
+            epoch,
+            device_id: &me,
+        });
+        let device = &self.state.device;
+        let progress = &self.state.progress;
+        Some(Hello {
+            version: PROTOCOL_VERSION,
+            device_name: seal_name(keys, &group.group_id, epoch, &me, &device.name, &mut self.rng).ok()?,
+            group_id: group.group_id,
+            last_cursor: self.durable.0,
+            store_id: progress.store_id,
+            epoch,
+            key_log: with_log.then(|| group.key_log.clone()),
+            proof,
+            features: FEATURE_INLINE_NOTIFY,
+            access_token: device.access_token.clone(),
+        })
+    }
+
+    /// The answer to HELLO.
+    fn greeted(&mut self, envelope: &[u8]) {
+        let Some((envelope, message)) = self.read(envelope) else {
+            return self.misbehaved();
+        };
+        let Link::Greeting(greeting) = &self.link else {
+            return;
+        };
+        let answers = envelope.nonce == greeting.nonce;
+        let with_log = greeting.with_log;
+        if let Message::Error(error) = message {
+            let code = ErrorCode::from_u16(error.code);
+            if code == Some(ErrorCode::EpochUnknown) && !with_log {
+                if let Link::Greeting(greeting) = std::mem::replace(&mut self.link, Link::Opening) {
+                    self.greet(greeting.channel, true);
+                }
+                return;
+            }
+            return self.turned_away(code, error);
+        }
+        if let (Message::Welcome(welcome), true) = (message, answers) {
+            self.welcomed(&welcome);
+        } else {
+            self.misbehaved();
+        }
+    }
+
+    fn welcomed(&mut self, welcome: &Welcome) {
+        let floor = self.state.relay.version_floor;
+        if welcome.version < floor || welcome.version == 0 || welcome.version > PROTOCOL_VERSION {
+            return self.stop(StopReason::Downgraded {
+                found: welcome.version,
+                floor,
+            });
+        }
+        if (welcome.max_blob_size as usize) <= SEAL_OVERHEAD || welcome.store_id == StoreId::NONE {
+            return self.misbehaved();
+        }
+        let Link::Greeting(mut greeting) = std::mem::replace(&mut self.link, Link::Opening) else {
+            return;
+        };
+        let max_blob = welcome.max_blob_size.min(MAX_BELIEVED_BLOB);
+        greeting
+            .channel
+            .set_max_envelope(max_blob as usize + ENVELOPE_OVERHEAD);
+        self.link = Link::Online(Box::new(Session {
+            channel: greeting.channel,
+            requests: BTreeMap::new(),
+            since: self.now.mono,
+        }));
+        self.timers.stop(Timer::Greeting);
+        self.timers.stop(Timer::Pause);
+        self.heard();
+
+        let relay = &mut self.state.relay;
+        relay.version_floor = welcome.version;
+        relay.default_ttl = Some(welcome.default_ttl);
+        relay.max_blob = max_blob;
+        let change = relay.change();
+        self.store([change]);
+        self.event(Event::Connected);
+        self.compare_store(welcome);
+        self.max_cursor = welcome.max_cursor;
+    }
+
+    /// An envelope from the relay while on-line.
+    fn envelope(&mut self, bytes: &[u8]) {
+        let Some((envelope, message)) = self.read(bytes) else {
+            return self.misbehaved();
+        };
+        let Link::Online(session) = &mut self.link else {
+            return;
+        };
+        let request = session.requests.remove(&envelope.nonce);
+        let handled = match (message, request) {
+            (Message::PushAck(ack), Some(Request::Push)) => self.push_acked(&ack),
+            (Message::PushBatchAck(ack), Some(Request::Push)) => self.batch_acked(&ack),
+            (Message::PullResponse(page), Some(Request::Sync { after, known })) => {
+                self.synced(page, after, known)
+            }
+            (Message::PullResponse(page), Some(Request::Again { after })) => self.reread(page, after),
+            (Message::PullResponse(page), Some(Request::Pull { id, after, limit })) => {
+                self.pulled(page, id, after, limit)
+            }
+            (Message::DevicesResponse(list), Some(Request::Devices { id })) => {
+                self.devices_told(id, list);
+                Ok(())
+            }
+            (Message::Presence(Presence::Own(_)), Some(Request::Presence)) => {
+                self.timers.stop(Timer::Presence);
+                Ok(())
+            }
+            (Message::Presence(Presence::Peer(peer)), None) => {
+                self.event(Event::PresenceChanged {
+                    device_id: peer.device_id,
+                    online: peer.status != 0,
+                });
+                Ok(())
+            }
+            (Message::Notify(notify), None) => {
+                self.notified(notify);
+                Ok(())
+            }
+            (Message::Error(error), Some(request)) => {
+                self.refused(request, &error);
+                Ok(())
+            }
+            (Message::Error(error), None) => {
+                self.turned_away(ErrorCode::from_u16(error.code), error);
+                Ok(())
+            }
+            (_, request) => {
+                if let Some(Request::Pull { id, .. } | Request::Devices { id }) = request {
+                    self.reply(id, Err(EngineError::RelayMisbehaved));
+                }
+                Err(EngineError::RelayMisbehaved)
+            }
+        };
+        if handled.is_err() {
+            self.misbehaved();
+        }
+    }
+
+    /// Decodes an envelope that names this group and comes from this relay.
+    fn read(&self, bytes: &[u8]) -> Option<(Envelope, Message)> {
+        let (envelope, message) = Envelope::open(bytes).ok()?;
+        let group_id = self
+            .state
+            .group
+            .as_ref()
+            .map_or(GroupId::NONE, |group| group.group_id);
+        let right_group = envelope.group_id == group_id || envelope.group_id == GroupId::NONE;
+        let from_relay = self.state.relay.pin.map(DeviceId::from) == Some(envelope.sender_id);
+        (right_group && from_relay).then_some((envelope, message.ok()?))
+    }
+
+    /// ERROR in answer to a request.
+    fn refused(&mut self, request: Request, error: &ErrorBody) {
+        let code = ErrorCode::from_u16(error.code);
+        let wait = Duration::from_secs(1);
+        match request {
+            Request::Push => self.push_refused(code, error),
+            Request::Presence => self.timers.stop(Timer::Presence),
+            Request::Sync { .. } | Request::Again { .. } => self.pause(error, wait),
+            Request::Pull { id, after, limit } => match code {
+                Some(ErrorCode::RateLimited) => {
+                    self.pause(error, wait);
+                    self.waiting.push_back((id, Wanted::Pull { after, limit }));
+                }
+                _ => self.reply_refused(id, code, error),
+            },
+            Request::Devices { id } => match code {
+                Some(ErrorCode::RateLimited) => {
+                    self.pause(error, wait);
+                    self.waiting.push_back((id, Wanted::Devices));
+                }
+                _ => self.reply_refused(id, code, error),
+            },
+        }
+    }
+
+    fn reply_refused(&mut self, id: CommandId, code: Option<ErrorCode>, error: &ErrorBody) {
+        let code = code.unwrap_or(ErrorCode::BadRequest);
+        self.reply(
+            id,
+            Err(EngineError::Refused {
+                code,
+                message: error.message.clone(),
+            }),
+        );
+    }
+
+    /// The relay ends the session, or does not begin one.
+    fn turned_away(&mut self, code: Option<ErrorCode>, error: ErrorBody) {
+        use ErrorCode as C;
+        match code {
+            Some(
+                code @ (C::UnsupportedVersion
+                | C::Unauthenticated
+                | C::DeviceRevoked
+                | C::GroupLimit
+                | C::Conflict
+                | C::GroupCreationDenied
+                | C::GroupDeleted
+                | C::DeviceExpired),
+            ) => self.stop(StopReason::Refused {
+                code,
+                message: error.message,
+            }),
+            Some(C::Replaced) => self.back_off(REPLACED_PAUSE),
+            _ => self.back_off(Duration::from_millis(error.retry_after_ms.unwrap_or(0).into())),
+        }
+    }
+
+    /// The socket could not be opened, or closed.
+    pub(super) fn closed(&mut self, close_code: Option<u16>) {
+        if matches!(self.link, Link::Idle | Link::BackingOff) {
+            return;
+        }
+        match close_code.and_then(ErrorCode::from_close_code) {
+            Some(code) => self.turned_away(Some(code), ErrorBody::new(code)),
+            None => self.lost(),
+        }
+    }
+
+    /// The connection is no good any more.
+    pub(super) fn lost(&mut self) {
+        self.back_off(Duration::ZERO);
+    }
+
+    fn misbehaved(&mut self) {
+        self.event(Event::RelayMisbehaved);
+        self.lost();
+    }
+
+    /// Closes, and tries again after a random time of a window that doubles with every failure ("full
+    /// jitter"), but not before `at_least`.
+    fn back_off(&mut self, at_least: Duration) {
+        if let Link::Online(session) = &self.link
+            && self.now.mono.since(session.since) >= GOOD_CONNECTION
+        {
+            self.attempts = 0;
+        }
+        let window = BACKOFF_FIRST
+            .saturating_mul(1 << self.attempts.min(10))
+            .min(BACKOFF_MAX);
+        self.attempts += 1;
+        let span = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
+        let jitter = Duration::from_millis(self.rng.next_u64() % span);
+        self.disconnect(EngineError::Unreachable);
+        if self.wanted {
+            self.link = Link::BackingOff;
+            self.timers
+                .set(Timer::Reconnect, self.now.mono.plus(at_least + jitter));
+        }
+        self.event(Event::Disconnected { stopped: None });
+    }
+
+    /// Closes for good: somebody has to act first.
+    fn stop(&mut self, reason: StopReason) {
+        self.stopped = Some(reason.clone());
+        self.disconnect(reason.clone().into());
+        self.event(Event::Disconnected {
+            stopped: Some(reason),
+        });
+    }
+
+    /// Closes because the app wants it, or because there is nothing to connect for.
+    pub(super) fn hang_up(&mut self) {
+        let was_online = matches!(self.link, Link::Online(_));
+        self.disconnect(EngineError::NotConnected);
+        if was_online {
+            self.event(Event::Disconnected { stopped: None });
+        }
+    }
+
+    fn disconnect(&mut self, error: EngineError) {
+        for timer in [
+            Timer::Greeting,
+            Timer::Silence,
+            Timer::Presence,
+            Timer::Pause,
+            Timer::Reconnect,
+        ] {
+            self.timers.stop(timer);
+        }
+        let link = std::mem::replace(&mut self.link, Link::Idle);
+        if !matches!(link, Link::Idle | Link::BackingOff) {
+            self.outputs.push_back(Output::Disconnect);
+        }
+        if let Link::Online(session) = link {
+            for request in session.requests.into_values() {
+                match request {
+                    Request::Pull { id, .. } | Request::Devices { id } => self.reply(id, Err(error.clone())),
+                    Request::Push | Request::Sync { .. } | Request::Again { .. } | Request::Presence => {}
+                }
+            }
+        }
+        self.outbox.connection_lost();
+        for (id, _) in std::mem::take(&mut self.waiting) {
+            self.reply(id, Err(error.clone()));
+        }
+    }
+
+    fn heard(&mut self) {
+        self.timers
+            .set(Timer::Silence, self.now.mono.plus(CLIENT_SILENCE));
+    }
+
+    /// Sends a request whose answer will be recognised by its nonce.
+    pub(super) fn send_request(&mut self, message: Message, request: Request) {
+        let nonce = self.nonce();
+        self.send(&message, nonce);
+        if let Link::Online(session) = &mut self.link {
+            session.requests.insert(nonce, request);
+        }
+    }
+
+    /// Sends a message that has no answer.
+    pub(super) fn tell(&mut self, message: &Message) {
+        let nonce = self.nonce();
+        self.send(message, nonce);
+    }
+
+    fn send(&mut self, message: &Message, nonce: Nonce) {
+        let me = self.me();
+        let (Link::Online(session), Some(group)) = (&mut self.link, &self.state.group) else {
+            return;
+        };
+        let bytes = Envelope::seal(message, me, group.group_id, self.now.unix, nonce);
+        match session.channel.seal(&bytes) {
+            Ok(frames) => self.outputs.extend(frames.into_iter().map(Output::Send)),
+            Err(_) => self.lost(),
+        }
+    }
+
+    /// Whether a request of this kind is under way.
+    pub(super) fn asked(&self, is: impl Fn(&Request) -> bool) -> bool {
+        match &self.link {
+            Link::Online(session) => session.requests.values().any(is),
+            Link::Idle | Link::BackingOff | Link::Opening | Link::Handshaking(_) | Link::Greeting(_) => false,
+        }
+    }
+
+    /// Whether requests may go out now.
+    pub(super) fn may_ask(&self) -> bool {
+        matches!(self.link, Link::Online(_)) && !self.timers.is_set(Timer::Pause)
+    }
+
+    /// What to tell those who wait for a connection that is not being made.
+    pub(super) fn no_connection(&self) -> Option<EngineError> {
+        if let Some(reason) = &self.stopped {
+            return Some(reason.clone().into());
+        }
+        if self.state.relay.url.is_none() {
+            return Some(EngineError::NoRelay);
+        }
+        match self.link {
+            Link::Idle if self.state.group.is_none() => Some(EngineError::NoGroup),
+            Link::Idle => Some(EngineError::NotConnected),
+            Link::BackingOff => Some(EngineError::Unreachable),
+            Link::Opening | Link::Handshaking(_) | Link::Greeting(_) | Link::Online(_) => None,
+        }
+    }
+
+    /// Accepts another relay key: the pin, and what was known of the relay before.
+    pub(super) fn repin(&mut self, key: RelayKey) {
+        if self.state.relay.pin != Some(key) {
+            self.hang_up();
+            self.state.relay.pin = Some(key);
+            self.state.relay.version_floor = 0;
+        }
+        if matches!(self.stopped, Some(StopReason::RelayKeyChanged { .. })) {
+            self.stopped = None;
+        }
+    }
+}

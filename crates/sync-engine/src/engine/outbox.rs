@@ -1,0 +1,385 @@
+//! Pushes: sealed once, stored, and sent until the relay has acknowledged them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use sync_e2ee::{BlobContext, Content, Kind, Place, SealError, SealOptions, Seen, blob};
+use sync_types::limits::{MAX_BATCH, SEAL_OVERHEAD};
+use sync_types::{
+    BlobHash, BlobId, Cursor, ErrorBody, ErrorCode, Message, Push, PushAck, PushBatch, PushBatchAck, UnixMs,
+};
+
+use super::link::Request;
+use super::{Engine, Then};
+use crate::api::{CommandId, Event, Reply};
+use crate::error::EngineError;
+use crate::rows::OutboxRow;
+use crate::timer::Timer;
+
+/// Sealed bytes that may wait.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Blobs that may wait.
+const MAX_ROWS: usize = 100_000;
+/// How long to wait when the relay is full and does not say for how long.
+const FULL_PAUSE: Duration = Duration::from_secs(30);
+/// The same when it cannot serve, or the request has to wait for its turn.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Waiting {
+    position: u64,
+    row: OutboxRow,
+    durable: bool,
+}
+
+/// What the relay has not acknowledged, oldest first.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    rows: VecDeque<Waiting>,
+    bytes: usize,
+    next_position: u64,
+    /// How many from the front were sent and not answered.
+    in_flight: usize,
+    /// How many from the front to send one by one, since their batch was refused.
+    singly: usize,
+}
+
+impl Outbox {
+    pub(super) fn new(stored: VecDeque<(u64, OutboxRow)>) -> Self {
+        let next_position = stored.back().map_or(0, |(position, _)| position + 1);
+        let bytes = stored.iter().map(|(_, row)| row.payload.len()).sum();
+        let rows = stored
+            .into_iter()
+            .map(|(position, row)| Waiting {
+                position,
+                row,
+                durable: true,
+            })
+            .collect();
+        Self {
+            rows,
+            bytes,
+            next_position,
+            in_flight: 0,
+            singly: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn durable(&mut self, position: u64) {
+        self.rows
+            .iter_mut()
+            .filter(|w| w.position == position)
+            .for_each(|w| w.durable = true);
+    }
+
+    /// Forgets what was sent: the connection is gone, and nobody knows what arrived.
+    pub(super) fn connection_lost(&mut self) {
+        self.in_flight = 0;
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.rows.len() < MAX_ROWS && self.bytes + bytes <= MAX_BYTES
+    }
+
+    fn add(&mut self, row: OutboxRow) -> u64 {
+        let position = self.next_position;
+        self.next_position += 1;
+        self.bytes += row.payload.len();
+        self.rows.push_back(Waiting {
+            position,
+            row,
+            durable: false,
+        });
+        position
+    }
+
+    fn remove_front(&mut self) -> Option<Waiting> {
+        let removed = self.rows.pop_front()?;
+        self.bytes -= removed.row.payload.len();
+        self.singly = self.singly.saturating_sub(1);
+        Some(removed)
+    }
+
+    /// What to send next: as many as fit one message, unless something is under way.
+    fn next_batch(&mut self, max_bytes: usize) -> Vec<Push> {
+        if self.in_flight > 0 {
+            return Vec::new();
+        }
+        let max = if self.singly > 0 { 1 } else { MAX_BATCH };
+        let mut bytes = 0;
+        let mut batch = Vec::new();
+        for waiting in self.rows.iter().take(max).take_while(|w| w.durable) {
+            bytes += waiting.row.payload.len() + 32;
+            if !batch.is_empty() && bytes > max_bytes {
+                break;
+            }
+            let OutboxRow {
+                blob_id,
+                payload,
+                ttl,
+                ..
+            } = &waiting.row;
+            batch.push(Push {
+                blob_id: *blob_id,
+                payload: payload.clone(),
+                ttl: *ttl,
+            });
+        }
+        self.in_flight = batch.len();
+        batch
+    }
+}
+
+impl Engine {
+    /// Seals the app's data, and stores it before it leaves.
+    pub(super) fn push(&mut self, id: CommandId, data: &[u8], ttl: Option<u32>) -> Result<(), EngineError> {
+        let max = self.max_app_data();
+        if data.len() > max {
+            return Err(EngineError::TooLarge { max });
+        }
+        if !self.outbox.has_room(data.len() + SEAL_OVERHEAD) {
+            return Err(EngineError::OutboxFull);
+        }
+        self.ensure_group()?;
+        let blob_id = self.enqueue(Kind::Data, data.to_vec(), ttl)?;
+        self.reply_when_stored(id, Reply::Queued(blob_id));
+        Ok(())
+    }
+
+    /// Largest app data in one blob, in bytes.
+    fn max_app_data(&self) -> usize {
+        (self.state.relay.max_blob as usize).saturating_sub(SEAL_OVERHEAD)
+    }
+
+    /// Seals a blob at the end of this device's chain and puts it last in the outbox.
+    pub(super) fn enqueue(
+        &mut self,
+        kind: Kind,
+        body: Vec<u8>,
+        ttl: Option<u32>,
+    ) -> Result<BlobId, EngineError> {
+        let blob_id = self.state.chain.take_blob_id();
+        let chain = &self.state.chain;
+        let place = Place {
+            chain_id: chain.chain_id,
+            seq: chain.next_seq,
+            prev: chain.prev,
+            prev_expires: chain.prev_expires,
+            seen: self.seen(),
+        };
+        let payload = self.seal(blob_id, Content { kind, place, body })?;
+
+        let expires = self.expiry(ttl);
+        let chain = &mut self.state.chain;
+        let seq = chain.next_seq;
+        chain.next_seq += 1;
+        chain.prev = blob::hash(&payload);
+        chain.prev_expires = expires;
+        let chain_change = chain.change();
+        let row = OutboxRow {
+            blob_id,
+            payload,
+            ttl,
+            seq,
+            void: false,
+        };
+        let position = self.outbox.add(row.clone());
+        self.store([row.change(position), chain_change]);
+        self.then(Then::Send(position));
+        Ok(blob_id)
+    }
+
+    /// How far this device has seen the log.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        let progress = &self.state.progress;
+        let head = progress.head?;
+        Some(Seen {
+            store_id: progress.store_id,
+            cursor: progress.seen_cursor,
+            head,
+        })
+    }
+
+    fn seal(&mut self, blob_id: BlobId, content: Content) -> Result<Vec<u8>, EngineError> {
+        let group = self.state.group.as_ref().ok_or(EngineError::NoGroup)?;
+        let epoch = group.key_log.epoch();
+        let context = BlobContext {
+            group_id: group.group_id,
+            epoch,
+            sender: self.me(),
+            blob_id,
+        };
+        let keys = self.keys.get(&epoch).ok_or(EngineError::NoGroup)?;
+        let options = SealOptions {
+            max_blob: self.state.relay.max_blob as usize,
+            compress: true,
+        };
+        blob::seal(keys, &context, &content, &options, &mut self.rng).map_err(|_: SealError| {
+            EngineError::TooLarge {
+                max: self.max_app_data(),
+            }
+        })
+    }
+
+    /// Until when the relay keeps what is pushed now: never later than it really does, since the relay
+    /// counts from when it stores.
+    fn expiry(&self, ttl: Option<u32>) -> UnixMs {
+        match ttl.or(self.state.relay.default_ttl) {
+            Some(0) => UnixMs(0),
+            Some(seconds) => self.now.unix.plus(Duration::from_secs(u64::from(seconds))),
+            // The relay's default is not known yet, so nothing can be claimed.
+            None => self.now.unix.max(UnixMs(1)),
+        }
+    }
+
+    /// Sends what is next in the outbox.
+    pub(super) fn send_outbox(&mut self) {
+        let mut batch = self.outbox.next_batch(self.state.relay.max_blob as usize);
+        let request = Request::Push;
+        match batch.len() {
+            0 => {}
+            1 => self.send_request(Message::Push(batch.remove(0)), request),
+            _ => self.send_request(Message::PushBatch(PushBatch { blobs: batch }), request),
+        }
+    }
+
+    /// PUSH_ACK for the one blob that was sent.
+    pub(super) fn push_acked(&mut self, ack: &PushAck) -> Result<(), EngineError> {
+        self.pushes_acked(&[(ack.blob_id, ack.cursor)])
+    }
+
+    /// PUSH_BATCH_ACK for the blobs that were sent.
+    pub(super) fn batch_acked(&mut self, ack: &PushBatchAck) -> Result<(), EngineError> {
+        let stored: Vec<_> = ack.stored.iter().map(|s| (s.blob_id, s.cursor)).collect();
+        self.pushes_acked(&stored)
+    }
+
+    fn pushes_acked(&mut self, stored: &[(BlobId, Cursor)]) -> Result<(), EngineError> {
+        let sent = self
+            .outbox
+            .rows
+            .iter()
+            .take(self.outbox.in_flight)
+            .map(|w| w.row.blob_id);
+        if !sent.eq(stored.iter().map(|(blob_id, _)| *blob_id)) {
+            return Err(EngineError::RelayMisbehaved);
+        }
+        if stored.iter().any(|(_, cursor)| *cursor == Cursor::ZERO) {
+            return Err(EngineError::RelayMisbehaved);
+        }
+        self.outbox.in_flight = 0;
+        let mut changes = Vec::new();
+        for (blob_id, cursor) in stored {
+            let Some(done) = self.outbox.remove_front() else {
+                break;
+            };
+            changes.push(OutboxRow::delete(done.position));
+            self.saw_own(*cursor, *blob_id, blob::hash(&done.row.payload));
+            self.event(Event::PushAcked {
+                blob_id: *blob_id,
+                cursor: *cursor,
+            });
+        }
+        changes.push(self.state.progress.change());
+        self.store(changes);
+        Ok(())
+    }
+
+    /// ERROR in answer to a PUSH or PUSH_BATCH.
+    pub(super) fn push_refused(&mut self, code: Option<ErrorCode>, error: &ErrorBody) {
+        let sent = std::mem::take(&mut self.outbox.in_flight);
+        match code {
+            Some(ErrorCode::RateLimited | ErrorCode::Unavailable) => self.pause(error, BUSY_PAUSE),
+            Some(code @ (ErrorCode::GroupStorageFull | ErrorCode::StorageFull)) => {
+                self.pause(error, FULL_PAUSE);
+                self.event(Event::RelayFull {
+                    code,
+                    message: error.message.clone(),
+                });
+            }
+            // One blob of a batch spoils it: find out which.
+            _ if sent > 1 => self.outbox.singly = sent,
+            Some(code @ (ErrorCode::Conflict | ErrorCode::BlobTooLarge | ErrorCode::BadRequest)) => {
+                self.give_up_front(code);
+            }
+            // Anything else may pass: a rotation that this device has yet to read, or a newer relay.
+            _ => self.pause(error, FULL_PAUSE),
+        }
+    }
+
+    /// Sends nothing for as long as the relay asks.
+    pub(super) fn pause(&mut self, error: &ErrorBody, otherwise: Duration) {
+        let wait = error
+            .retry_after_ms
+            .map_or(otherwise, |ms| Duration::from_millis(u64::from(ms)));
+        self.timers.set(Timer::Pause, self.now.mono.plus(wait));
+    }
+
+    /// The relay will never take the blob at the front: a void blob takes its place in the chain, and
+    /// says which one is missing.
+    fn give_up_front(&mut self, code: ErrorCode) {
+        let Some(front) = self.outbox.rows.front() else {
+            return;
+        };
+        let (position, refused) = (front.position, front.row.clone());
+        if refused.void {
+            // Not even its place can be held; the chain will show a hole.
+            self.outbox.remove_front();
+            self.store([OutboxRow::delete(position)]);
+            return;
+        }
+        let hash: BlobHash = blob::hash(&refused.payload);
+        let blob_id = self.state.chain.take_blob_id();
+        let place = Place {
+            chain_id: self.state.chain.chain_id,
+            seq: refused.seq,
+            prev: BlobHash([0; 32]),
+            prev_expires: UnixMs(0),
+            seen: None,
+        };
+        let content = Content {
+            kind: Kind::Void,
+            place,
+            body: hash.0.to_vec(),
+        };
+        let Ok(payload) = self.seal(blob_id, content) else {
+            return;
+        };
+        let row = OutboxRow {
+            blob_id,
+            payload,
+            ttl: Some(0),
+            seq: refused.seq,
+            void: true,
+        };
+        let changes = vec![row.change(position), self.state.chain.change()];
+        if let Some(front) = self.outbox.rows.front_mut() {
+            self.outbox.bytes = self.outbox.bytes - front.row.payload.len() + row.payload.len();
+            front.row = row;
+            front.durable = false;
+        }
+        self.store(changes);
+        self.then(Then::Send(position));
+        self.event(Event::PushRejected {
+            blob_id: refused.blob_id,
+            code,
+        });
+    }
+
+    /// Answers those who wait for the outbox to be empty.
+    pub(super) fn finish_flushes(&mut self) {
+        if self.outbox.len() == 0 {
+            for id in std::mem::take(&mut self.flushes) {
+                self.reply_when_stored(id, Reply::Done);
+            }
+        } else if let Some(reason) = self.stopped.clone() {
+            for id in std::mem::take(&mut self.flushes) {
+                self.reply(id, Err(reason.clone().into()));
+            }
+        }
+    }
+}

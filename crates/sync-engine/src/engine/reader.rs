@@ -1,0 +1,353 @@
+//! The app's side of the log: pages, and the cursor that says what the app durably has.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use sync_e2ee::Kind;
+use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
+use sync_types::{
+    Ack, BlobId, Cursor, Devices, DevicesResponse, InviteKey, LookupKey, Message, Pull, PullResponse,
+};
+
+use super::intake::{check_order, opened};
+use super::link::Request;
+use super::{Engine, Then};
+use crate::api::{CommandId, DeviceInfo, Event, Page, Reply};
+use crate::error::EngineError;
+use crate::rows::Change;
+use crate::timer::Timer;
+use crate::window::{Opened, Window};
+
+/// An app that has read this recently is about to read more: pulling waits for it when the window is
+/// full, so that nothing has to be fetched twice.
+const READER_PATIENCE: Duration = Duration::from_secs(5);
+/// Cursors whose blob ids are remembered.
+const MAX_IDS: usize = 4_096;
+
+/// What an app waits for that may need the relay.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    Read { limit: u32 },
+    Pull { after: Cursor, limit: u32 },
+    Devices,
+    Invite { lookup: LookupKey, key: InviteKey },
+}
+
+/// What the app was given, and has not said it has.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    up_to: Cursor,
+    items: VecDeque<(Cursor, Opened)>,
+    ids: BTreeMap<Cursor, BlobId>,
+}
+
+impl Delivered {
+    pub(super) fn at(cursor: Cursor) -> Self {
+        Self {
+            up_to: cursor,
+            items: VecDeque::new(),
+            ids: BTreeMap::new(),
+        }
+    }
+
+    /// Remembers which blob is at a cursor.
+    pub(super) fn saw(&mut self, cursor: Cursor, blob_id: BlobId) {
+        self.ids.insert(cursor, blob_id);
+        if self.ids.len() > MAX_IDS {
+            self.ids.pop_first();
+        }
+    }
+}
+
+impl Engine {
+    /// Answers what can be answered without the relay.
+    pub(super) fn serve_local(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for (id, wanted) in waiting {
+            let served = match &wanted {
+                Wanted::Read { limit } => self.serve_read(id, *limit),
+                Wanted::Invite { lookup, key } => self.serve_invite(id, lookup, key),
+                Wanted::Pull { .. } | Wanted::Devices => false,
+            };
+            if !served {
+                self.waiting.push_back((id, wanted));
+            }
+        }
+    }
+
+    /// Answers those whose wait is in vain.
+    pub(super) fn refuse_waiting(&mut self) {
+        if let Some(error) = self.no_connection() {
+            for (id, _) in std::mem::take(&mut self.waiting) {
+                self.reply(id, Err(error.clone()));
+            }
+        }
+    }
+
+    /// Sends what may be sent now.
+    pub(super) fn request(&mut self) {
+        if !self.may_ask() {
+            return;
+        }
+        self.send_outbox();
+        let waiting = std::mem::take(&mut self.waiting);
+        for (id, wanted) in waiting {
+            match wanted {
+                Wanted::Pull { after, limit } => self.ask_page(id, after, limit),
+                Wanted::Devices => self.send_request(Message::Devices(Devices), Request::Devices { id }),
+                Wanted::Read { .. } => {
+                    self.ask_again();
+                    self.waiting.push_back((id, wanted));
+                }
+                Wanted::Invite { .. } => self.waiting.push_back((id, wanted)),
+            }
+        }
+        self.sync();
+    }
+
+    fn ask_page(&mut self, id: CommandId, after: Cursor, limit: u32) {
+        let pull = Message::Pull(Pull {
+            after_cursor: after,
+            limit: page_size(limit),
+        });
+        self.send_request(pull, Request::Pull { id, after, limit });
+    }
+
+    /// Where the app's next page starts.
+    fn position(&self) -> Cursor {
+        self.delivered.up_to.max(self.state.progress.app_cursor)
+    }
+
+    /// Fetches again what the app has not read and the window does not hold.
+    fn ask_again(&mut self) {
+        let after = self.position();
+        if after < self.state.progress.seen_cursor && !self.asked(|r| matches!(r, Request::Again { .. })) {
+            let pull = Message::Pull(Pull {
+                after_cursor: after,
+                limit: DEFAULT_PULL,
+            });
+            self.send_request(pull, Request::Again { after });
+        }
+    }
+
+    /// Answers a read from the window, or says that the log ends here.
+    fn serve_read(&mut self, id: CommandId, limit: u32) -> bool {
+        self.timers
+            .set(Timer::Reader, self.now.mono.plus(READER_PATIENCE));
+        let limit = page_size(limit) as usize;
+        while self.window.covers(self.position()) {
+            let (items, reach) = self.window.take(self.position(), limit);
+            self.delivered.up_to = reach;
+            if !items.is_empty() {
+                self.deliver(id, items);
+                return true;
+            }
+        }
+        let at_end = self.position() >= self.max_cursor && self.may_ask();
+        if at_end {
+            self.deliver(id, Vec::new());
+        } else if self.window.end() != self.state.progress.seen_cursor
+            && self.position() >= self.state.progress.seen_cursor
+        {
+            // The app has caught up with what was seen: from here on the window fills again.
+            self.window = Window::at(self.state.progress.seen_cursor);
+        }
+        at_end
+    }
+
+    fn deliver(&mut self, id: CommandId, items: Vec<Opened>) {
+        let max_cursor = self.position();
+        let blobs = items.iter().map(|item| item.blob.clone()).collect();
+        let page = Page {
+            blobs,
+            max_cursor,
+            has_more: max_cursor < self.max_cursor,
+        };
+        self.delivered.items.extend(items.into_iter().map(|item| {
+            let cursor = item.blob.cursor;
+            // The place in the chain is all that is needed from here on.
+            (
+                cursor,
+                Opened {
+                    blob: crate::Blob {
+                        data: Vec::new(),
+                        ..item.blob
+                    },
+                    ..item
+                },
+            )
+        }));
+        self.reply(id, Ok(Reply::Page(page)));
+    }
+
+    /// The log before what was seen, once more: it becomes the window.
+    pub(super) fn reread(&mut self, page: PullResponse, after: Cursor) -> Result<(), EngineError> {
+        check_order(&page, after)?;
+        let seen = self.state.progress.seen_cursor;
+        let mut position = after;
+        if page.oldest_cursor.prev() > after {
+            position = page.oldest_cursor.prev().min(seen);
+            self.delivered.up_to = self.delivered.up_to.max(position);
+            self.event(Event::HistoryTruncated { up_to: position });
+        }
+        self.window = Window::at(position);
+        for entry in page
+            .blobs
+            .iter()
+            .filter(|entry| entry.cursor > position && entry.cursor <= seen)
+        {
+            self.delivered.saw(entry.cursor, entry.blob_id);
+            let item = self.open_unread(entry);
+            self.window.extend(entry.cursor, item);
+        }
+        if !page.has_more {
+            self.window.extend(seen, None);
+        }
+        Ok(())
+    }
+
+    /// Opens a blob of another device, unless the app has it.
+    fn open_unread(&self, entry: &sync_types::StoredBlob) -> Option<Opened> {
+        if entry.sender_id == self.me() {
+            return None;
+        }
+        let content = self.open_blob(&entry.blob_id, &entry.sender_id, entry.payload.as_ref()?)?;
+        let chains = &self.state.peers.get(&entry.sender_id)?.chains;
+        let app_next = chains
+            .iter()
+            .find(|c| c.chain_id == content.place.chain_id)
+            .map_or(0, |c| c.app_next);
+        (content.kind == Kind::Data && content.place.seq >= app_next).then(|| opened(entry, content))
+    }
+
+    /// A page that the app asked for by cursor: everything readable, own blobs included.
+    pub(super) fn pulled(
+        &mut self,
+        page: PullResponse,
+        id: CommandId,
+        after: Cursor,
+        limit: u32,
+    ) -> Result<(), EngineError> {
+        if check_order(&page, after).is_err() {
+            self.reply(id, Err(EngineError::RelayMisbehaved));
+            return Err(EngineError::RelayMisbehaved);
+        }
+        let blobs: Vec<_> = page
+            .blobs
+            .iter()
+            .filter_map(|entry| {
+                let content = self.open_blob(&entry.blob_id, &entry.sender_id, entry.payload.as_ref()?)?;
+                (content.kind == Kind::Data).then(|| opened(entry, content).blob)
+            })
+            .collect();
+        if blobs.is_empty() && page.has_more {
+            self.ask_page(id, page.max_cursor, limit);
+        } else {
+            let max_cursor = page.max_cursor.max(after);
+            self.reply(
+                id,
+                Ok(Reply::Page(Page {
+                    blobs,
+                    max_cursor,
+                    has_more: page.has_more,
+                })),
+            );
+        }
+        Ok(())
+    }
+
+    /// The app says what it has.
+    pub(super) fn app_ack(&mut self, id: CommandId, cursor: Cursor) {
+        self.acknowledge(cursor);
+        self.reply_when_stored(id, Reply::Done);
+    }
+
+    /// Asking for the next page says that the app has the one before.
+    pub(super) fn acknowledge_delivered(&mut self) {
+        self.acknowledge(self.delivered.up_to);
+    }
+
+    fn acknowledge(&mut self, cursor: Cursor) {
+        let cursor = cursor.min(self.state.progress.seen_cursor);
+        if cursor <= self.state.progress.app_cursor {
+            return;
+        }
+        let mut changes = self.mark_read(cursor);
+        let progress = &mut self.state.progress;
+        progress.app_cursor = cursor;
+        progress.app_blob = self.delivered.ids.get(&cursor).copied();
+        let blob_id = progress.app_blob;
+        changes.push(progress.change());
+        self.delivered.ids = self.delivered.ids.split_off(&cursor);
+        self.delivered.up_to = self.delivered.up_to.max(cursor);
+        self.store(changes);
+        self.then(Then::Ack(cursor, blob_id));
+    }
+
+    /// Notes in the senders' chains what the app has now.
+    fn mark_read(&mut self, cursor: Cursor) -> Vec<Change> {
+        let mut read = self.window.drop_to(cursor);
+        while self.delivered.items.front().is_some_and(|(at, _)| *at <= cursor) {
+            read.extend(self.delivered.items.pop_front().map(|(_, item)| item));
+        }
+        let mut senders = std::collections::BTreeSet::new();
+        for item in read {
+            let chain = self
+                .state
+                .peers
+                .entry(item.blob.sender)
+                .or_default()
+                .chain(item.chain_id);
+            chain.app_next = chain.app_next.max(item.seq.saturating_add(1));
+            senders.insert(item.blob.sender);
+        }
+        senders
+            .iter()
+            .filter_map(|id| Some(self.state.peers.get(id)?.change(id)))
+            .collect()
+    }
+
+    /// Tells the relay what the app has, now that this is durable.
+    pub(super) fn app_cursor_durable(&mut self, cursor: Cursor, blob_id: Option<BlobId>) {
+        // After a reset an older cursor means nothing.
+        if cursor <= self.state.progress.app_cursor {
+            self.durable = (cursor, blob_id);
+            self.tell(&Message::Ack(Ack { cursor }));
+        }
+    }
+
+    /// DEVICES_RESPONSE, with the names that members can read.
+    pub(super) fn devices_told(&mut self, id: CommandId, list: DevicesResponse) {
+        let me = self.me();
+        let devices = list
+            .devices
+            .into_iter()
+            .map(|row| {
+                let peer = self.state.peers.get(&row.device_id);
+                DeviceInfo {
+                    device_id: row.device_id,
+                    name: self.open_name(&row.device_id, &row.device_name),
+                    platform: if row.device_id == me {
+                        Some(self.state.device.platform.clone())
+                    } else {
+                        peer.filter(|p| !p.platform.is_empty())
+                            .map(|p| p.platform.clone())
+                    },
+                    acked_cursor: row.acked_cursor,
+                    last_seen: row.last_seen,
+                    online: row.online,
+                    this_device: row.device_id == me,
+                }
+            })
+            .collect();
+        self.reply(id, Ok(Reply::Devices(devices)));
+    }
+}
+
+fn page_size(limit: u32) -> u32 {
+    if limit == 0 {
+        DEFAULT_PULL
+    } else {
+        limit.min(MAX_PULL)
+    }
+}

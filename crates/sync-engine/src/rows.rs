@@ -1,0 +1,374 @@
+//! What an engine keeps: rows of bytes under keys of bytes, in a store that its driver chooses.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use sync_e2ee::{DeviceName, EpochSecret};
+use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode, put_list, take_list};
+use sync_types::{
+    BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, GroupId, KeyLog, RelayKey, RelayUrl,
+    StoreId, UnixMs, record,
+};
+use zeroize::Zeroizing;
+
+use crate::error::StateError;
+
+/// One row to write, or to delete. Values hold secrets: a driver seals them.
+#[derive(Clone)]
+pub struct Change {
+    /// Names the row. Its first byte is below 32; other keys are the driver's to use.
+    pub key: Vec<u8>,
+    /// The row's new value; `None` deletes it.
+    pub value: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("row", &self.key.first())
+            .field("len", &self.value.as_ref().map(|v| v.len()))
+            .finish()
+    }
+}
+
+const DEVICE: u8 = 1;
+const RELAY: u8 = 2;
+const GROUP: u8 = 3;
+const PROGRESS: u8 = 4;
+const CHAIN: u8 = 5;
+const OUTBOX: u8 = 6;
+const PEER: u8 = 7;
+
+const MAX_SECRETS: usize = sync_types::limits::MAX_KEY_LINKS + 1;
+/// Chains remembered of one peer: one more for each time that its state was restored.
+const MAX_CHAINS: usize = 16;
+
+fn put<T: Wire>(key: Vec<u8>, row: &T) -> Change {
+    Change {
+        key,
+        value: Some(Zeroizing::new(encode(row))),
+    }
+}
+
+/// Who this device is.
+#[derive(Debug)]
+pub(crate) struct DeviceRow {
+    pub(crate) secret: DeviceSecret,
+    pub(crate) name: DeviceName,
+    pub(crate) platform: String,
+    pub(crate) access_token: Option<String>,
+}
+
+impl DeviceRow {
+    pub(crate) fn change(&self) -> Change {
+        put(vec![DEVICE], self)
+    }
+}
+
+impl Wire for DeviceRow {
+    fn put(&self, w: &mut Writer) {
+        w.array(4);
+        w.bin(self.secret.expose_bytes());
+        self.name.put(w);
+        self.platform.put(w);
+        self.access_token.put(w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.array(4)?;
+        Ok(Self {
+            secret: DeviceSecret::from_bytes(<[u8; 32]>::take(r)?),
+            name: DeviceName::take(r)?,
+            platform: String::take(r)?,
+            access_token: <Option<String> as Wire>::take(r)?,
+        })
+    }
+}
+
+/// Where the relay is, and what is known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct RelayRow {
+    pub(crate) url: Option<RelayUrl>,
+    pub(crate) pin: Option<RelayKey>,
+    /// The highest protocol version that this relay has spoken.
+    pub(crate) version_floor: u16,
+    /// Seconds; known after the first WELCOME.
+    pub(crate) default_ttl: Option<u32>,
+    pub(crate) max_blob: u32,
+}
+
+impl RelayRow {
+    pub(crate) fn change(&self) -> Change {
+        put(vec![RELAY], self)
+    }
+}
+
+impl Wire for RelayRow {
+    fn put(&self, w: &mut Writer) {
+        w.array(5);
+        self.url.as_ref().map(|url| url.as_str().to_owned()).put(w);
+        self.pin.put(w);
+        self.version_floor.put(w);
+        self.default_ttl.put(w);
+        self.max_blob.put(w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.array(5)?;
+        let url = <Option<String> as Wire>::take(r)?;
+        Ok(Self {
+            url: url
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(|_| DecodeError::OutOfRange)?,
+            pin: <Option<RelayKey> as Wire>::take(r)?,
+            version_floor: u16::take(r)?,
+            default_ttl: <Option<u32> as Wire>::take(r)?,
+            max_blob: u32::take(r)?,
+        })
+    }
+}
+
+/// What makes this device a member.
+#[derive(Debug)]
+pub(crate) struct GroupRow {
+    pub(crate) group_id: GroupId,
+    pub(crate) key_log: KeyLog,
+    /// The secrets of the epochs that this device can read, the newest among them.
+    pub(crate) secrets: BTreeMap<Epoch, EpochSecret>,
+}
+
+impl GroupRow {
+    pub(crate) fn change(&self) -> Change {
+        put(vec![GROUP], self)
+    }
+}
+
+impl Wire for GroupRow {
+    fn put(&self, w: &mut Writer) {
+        w.array(3);
+        self.group_id.put(w);
+        self.key_log.put(w);
+        w.array(self.secrets.len());
+        for (epoch, secret) in &self.secrets {
+            w.array(2);
+            epoch.put(w);
+            w.bin(secret.expose_bytes());
+        }
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.array(3)?;
+        let (group_id, key_log) = (GroupId::take(r)?, KeyLog::take(r)?);
+        let count = r.array_len()?;
+        if count > MAX_SECRETS {
+            return Err(DecodeError::TooLarge);
+        }
+        let mut secrets = BTreeMap::new();
+        for _ in 0..count {
+            r.array(2)?;
+            secrets.insert(Epoch::take(r)?, EpochSecret::from_bytes(<[u8; 32]>::take(r)?));
+        }
+        Ok(Self {
+            group_id,
+            key_log,
+            secrets,
+        })
+    }
+}
+
+record! {
+    /// How far this device is in the relay's log.
+    pub(crate) struct ProgressRow {
+        /// The store that the cursors belong to.
+        store_id: StoreId,
+        /// Up to here the app durably has everything.
+        app_cursor: Cursor,
+        /// The blob at `app_cursor`, where known: shows that an old copy of the store came back.
+        app_blob: Option<BlobId>,
+        /// Up to here everything was received and checked.
+        seen_cursor: Cursor,
+        /// The head at `seen_cursor`; unknown after a gap in the log.
+        head: Option<[u8; 32]>,
+    }
+}
+
+impl ProgressRow {
+    pub(crate) fn change(&self) -> Change {
+        put(vec![PROGRESS], self)
+    }
+}
+
+record! {
+    /// The end of this device's own chain.
+    pub(crate) struct ChainRow {
+        /// The chain.
+        chain_id: ChainId,
+        /// The place of its next blob.
+        next_seq: u64,
+        /// The hash of its last blob.
+        prev: BlobHash,
+        /// Until when the relay keeps that.
+        prev_expires: UnixMs,
+        /// The second half of the next blob id.
+        next_blob: u64,
+    }
+}
+
+impl ChainRow {
+    pub(crate) fn change(&self) -> Change {
+        put(vec![CHAIN], self)
+    }
+}
+
+record! {
+    /// A sealed blob that the relay has not acknowledged.
+    pub(crate) struct OutboxRow {
+        /// Its id.
+        blob_id: BlobId,
+        /// The sealed bytes: every attempt sends the same.
+        payload: Vec<u8>,
+        /// As the app asked.
+        ttl: Option<u32>,
+        /// Its place in the chain.
+        seq: u64,
+        /// Whether it holds the place of another one that the relay refused.
+        void: bool,
+    }
+}
+
+impl OutboxRow {
+    pub(crate) fn change(&self, position: u64) -> Change {
+        put(outbox_key(position), self)
+    }
+
+    pub(crate) fn delete(position: u64) -> Change {
+        Change {
+            key: outbox_key(position),
+            value: None,
+        }
+    }
+}
+
+fn outbox_key(position: u64) -> Vec<u8> {
+    [&[OUTBOX][..], &position.to_be_bytes()].concat()
+}
+
+record! {
+    /// One chain of a peer.
+    pub(crate) struct PeerChain {
+        /// The chain.
+        chain_id: ChainId,
+        /// The place after its newest blob that was received.
+        seen_next: u64,
+        /// The hash of that blob.
+        hash: BlobHash,
+        /// The place after its newest blob that the app has.
+        app_next: u64,
+    }
+}
+
+/// A device of the group, this one included.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct PeerRow {
+    pub(crate) name: Option<DeviceName>,
+    pub(crate) platform: String,
+    /// Newest last.
+    pub(crate) chains: Vec<PeerChain>,
+}
+
+impl PeerRow {
+    pub(crate) fn change(&self, device: &DeviceId) -> Change {
+        put([&[PEER][..], device.as_bytes()].concat(), self)
+    }
+
+    /// A chain of this peer; a new one takes the place of the oldest past the bound.
+    pub(crate) fn chain(&mut self, chain_id: ChainId) -> &mut PeerChain {
+        let index = self
+            .chains
+            .iter()
+            .position(|chain| chain.chain_id == chain_id)
+            .unwrap_or_else(|| {
+                if self.chains.len() >= MAX_CHAINS {
+                    self.chains.remove(0);
+                }
+                self.chains.push(PeerChain {
+                    chain_id,
+                    seen_next: 0,
+                    hash: BlobHash([0; 32]),
+                    app_next: 0,
+                });
+                self.chains.len() - 1
+            });
+        &mut self.chains[index]
+    }
+}
+
+impl Wire for PeerRow {
+    fn put(&self, w: &mut Writer) {
+        w.array(3);
+        self.name.put(w);
+        self.platform.put(w);
+        put_list(&self.chains, w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.array(3)?;
+        Ok(Self {
+            name: <Option<DeviceName> as Wire>::take(r)?,
+            platform: String::take(r)?,
+            chains: take_list(r, MAX_CHAINS)?,
+        })
+    }
+}
+
+/// Everything that an engine keeps.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) device: DeviceRow,
+    pub(crate) relay: RelayRow,
+    pub(crate) group: Option<GroupRow>,
+    pub(crate) progress: ProgressRow,
+    pub(crate) chain: ChainRow,
+    pub(crate) outbox: VecDeque<(u64, OutboxRow)>,
+    pub(crate) peers: BTreeMap<DeviceId, PeerRow>,
+}
+
+impl State {
+    /// Reads a state from its rows, in any order.
+    pub(crate) fn load(
+        rows: impl IntoIterator<Item = (Vec<u8>, Zeroizing<Vec<u8>>)>,
+    ) -> Result<Self, StateError> {
+        let (mut device, mut relay, mut group, mut progress, mut chain) = (None, None, None, None, None);
+        let mut outbox = BTreeMap::new();
+        let mut peers = BTreeMap::new();
+        for (key, value) in rows {
+            let (kind, rest) = key.split_first().ok_or(StateError::Malformed)?;
+            match *kind {
+                DEVICE => device = Some(row(&value)?),
+                RELAY => relay = Some(row(&value)?),
+                GROUP => group = Some(row(&value)?),
+                PROGRESS => progress = Some(row(&value)?),
+                CHAIN => chain = Some(row(&value)?),
+                OUTBOX => {
+                    let position = rest.try_into().map_err(|_| StateError::Malformed)?;
+                    outbox.insert(u64::from_be_bytes(position), row(&value)?);
+                }
+                PEER => {
+                    let id = DeviceId::from_slice(rest).ok_or(StateError::Malformed)?;
+                    peers.insert(id, row(&value)?);
+                }
+                _ => return Err(StateError::Malformed),
+            }
+        }
+        Ok(Self {
+            device: device.ok_or(StateError::Incomplete)?,
+            relay: relay.ok_or(StateError::Incomplete)?,
+            group,
+            progress: progress.ok_or(StateError::Incomplete)?,
+            chain: chain.ok_or(StateError::Incomplete)?,
+            outbox: outbox.into_iter().collect(),
+            peers,
+        })
+    }
+}
+
+fn row<T: Wire>(value: &[u8]) -> Result<T, StateError> {
+    decode(value).map_err(|_| StateError::Malformed)
+}

@@ -1,0 +1,61 @@
+//! Every deadline of the engine, in one table.
+
+use sync_types::MonoMs;
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// Try to connect again.
+    Reconnect,
+    /// Opening, handshake and HELLO must be done.
+    Greeting,
+    /// The relay has been silent: ask whether it is there.
+    Silence,
+    /// It must have answered.
+    Presence,
+    /// Send no requests before this: the relay asked to wait.
+    Pause,
+    /// The app has not read for a while: do not wait for it any longer.
+    Reader,
+}
+
+impl Timer {
+    const ALL: [Self; 6] = [
+        Self::Reconnect,
+        Self::Greeting,
+        Self::Silence,
+        Self::Presence,
+        Self::Pause,
+        Self::Reader,
+    ];
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Timers([Option<MonoMs>; Timer::ALL.len()]);
+
+impl Timers {
+    pub(crate) fn set(&mut self, timer: Timer, at: MonoMs) {
+        self.0[timer as usize] = Some(at);
+    }
+
+    pub(crate) fn stop(&mut self, timer: Timer) {
+        self.0[timer as usize] = None;
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
+    }
+
+    pub(crate) fn next(&self) -> Option<MonoMs> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    /// Stops and gives one timer whose time has come.
+    pub(crate) fn expired(&mut self, now: MonoMs) -> Option<Timer> {
+        let timer = Timer::ALL
+            .into_iter()
+            .find(|t| self.0[*t as usize].is_some_and(|at| at <= now))?;
+        self.stop(timer);
+        Some(timer)
+    }
+}
