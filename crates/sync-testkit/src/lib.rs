@@ -2,8 +2,10 @@
 //!
 //! - [`MemoryStore`]: a store without a disk, the reference that real stores are measured by.
 //! - [`store_contract`]: what every store must do, as one function.
+//! - [`sim`]: engines, a relay and the network between them on a virtual clock.
 
 mod memory_store;
+pub mod sim;
 pub mod store_contract;
 
 pub use memory_store::{Faults, MemoryStore};

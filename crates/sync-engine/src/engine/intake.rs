@@ -10,7 +10,6 @@ use sync_types::{
 
 use super::Engine;
 use super::link::Request;
-use super::reader::Delivered;
 use crate::api::{Blob, Event};
 use crate::error::EngineError;
 use crate::rows::ProgressRow;
@@ -19,14 +18,14 @@ use crate::window::{Opened, Window};
 
 impl Engine {
     /// Compares the relay's store with the one known: another one means that the relay started over.
-    pub(super) fn compare_store(&mut self, welcome: &Welcome) {
+    pub(super) fn compare_store(&mut self, welcome: &Welcome, claimed: Option<BlobId>) {
         let known = &self.state.progress;
         if known.store_id == StoreId::NONE {
             self.start_over(welcome.store_id);
             return;
         }
         let shorter = welcome.max_cursor < known.seen_cursor.max(known.app_cursor);
-        let other_blob = match (welcome.at_cursor, self.durable.1) {
+        let other_blob = match (welcome.at_cursor, claimed) {
             (Some(theirs), Some(ours)) => theirs != ours,
             (None, _) | (_, None) => false,
         };
@@ -52,7 +51,7 @@ impl Engine {
         };
         self.max_cursor = Cursor::ZERO;
         self.window = Window::at(Cursor::ZERO);
-        self.delivered = Delivered::at(Cursor::ZERO);
+        self.delivered.start_over();
         self.durable = (Cursor::ZERO, None);
         self.store_progress();
     }
@@ -237,7 +236,8 @@ impl Engine {
         let sender = entry.sender_id;
         let peer = self.state.peers.entry(sender).or_default();
         let chain = peer.chain(content.place.chain_id);
-        let new = content.place.seq >= chain.app_next;
+        let new =
+            content.place.seq >= chain.app_next && !self.delivered.before_reset(&sender, &content.place);
         if content.place.seq >= chain.seen_next {
             chain.seen_next = content.place.seq.saturating_add(1);
             chain.hash = hash;

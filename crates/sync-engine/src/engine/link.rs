@@ -10,8 +10,8 @@ use sync_types::limits::{
     CLIENT_SILENCE, ENVELOPE_OVERHEAD, HELLO_DEADLINE, PRESENCE_TIMEOUT, PROTOCOL_VERSION, SEAL_OVERHEAD,
 };
 use sync_types::{
-    Cursor, DeviceId, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, GroupId, Hello, MembershipProof,
-    Message, MonoMs, Nonce, Presence, RelayKey, StoreId, Welcome,
+    BlobId, Cursor, DeviceId, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, GroupId, Hello,
+    MembershipProof, Message, MonoMs, Nonce, Presence, RelayKey, StoreId, Welcome,
 };
 
 use super::Engine;
@@ -57,6 +57,8 @@ pub(super) struct Greeting {
     channel: Channel,
     nonce: Nonce,
     with_log: bool,
+    /// The blob at the cursor that HELLO named, where known.
+    claimed: Option<BlobId>,
 }
 
 #[derive(Debug)]
@@ -212,10 +214,12 @@ impl Engine {
             return self.lost();
         };
         self.outputs.extend(frames.into_iter().map(Output::Send));
+        let claimed = self.durable.1;
         self.link = Link::Greeting(Box::new(Greeting {
             channel,
             nonce,
             with_log,
+            claimed,
         }));
     }
 
@@ -307,7 +311,7 @@ impl Engine {
         let change = relay.change();
         self.store([change]);
         self.event(Event::Connected);
-        self.compare_store(welcome);
+        self.compare_store(welcome, greeting.claimed);
         self.max_cursor = welcome.max_cursor;
     }
 

@@ -1,12 +1,13 @@
 //! The app's side of the log: pages, and the cursor that says what the app durably has.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use sync_e2ee::Kind;
+use sync_e2ee::{Kind, Place};
 use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
 use sync_types::{
-    Ack, BlobId, Cursor, Devices, DevicesResponse, InviteKey, LookupKey, Message, Pull, PullResponse,
+    Ack, BlobId, ChainId, Cursor, DeviceId, Devices, DevicesResponse, InviteKey, LookupKey, Message, Pull,
+    PullResponse,
 };
 
 use super::intake::{check_order, opened};
@@ -37,8 +38,31 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 pub(super) struct Delivered {
     up_to: Cursor,
-    items: VecDeque<(Cursor, Opened)>,
+    items: VecDeque<(Cursor, Given)>,
     ids: BTreeMap<Cursor, BlobId>,
+    /// What it was given of a store that is gone. Its next read says that it has this.
+    before_reset: Vec<Given>,
+    /// The highest cursor that a page of this life named, once there was a reset: an acknowledgement
+    /// of an older page must not count for the new log.
+    bound: Option<Cursor>,
+}
+
+/// The place of a blob that the app was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Given {
+    sender: DeviceId,
+    chain_id: ChainId,
+    seq: u64,
+}
+
+impl From<&Opened> for Given {
+    fn from(item: &Opened) -> Self {
+        Self {
+            sender: item.blob.sender,
+            chain_id: item.chain_id,
+            seq: item.seq,
+        }
+    }
 }
 
 impl Delivered {
@@ -47,7 +71,32 @@ impl Delivered {
             up_to: cursor,
             items: VecDeque::new(),
             ids: BTreeMap::new(),
+            before_reset: Vec::new(),
+            bound: None,
         }
+    }
+    /// The relay's log starts anew.
+    pub(super) fn start_over(&mut self) {
+        self.before_reset
+            .extend(self.items.drain(..).map(|(_, given)| given));
+        self.up_to = Cursor::ZERO;
+        self.ids.clear();
+        self.bound = Some(Cursor::ZERO);
+    }
+
+    /// Whether the app was given this before the relay started over.
+    pub(super) fn before_reset(&self, sender: &DeviceId, place: &Place) -> bool {
+        let given = Given {
+            sender: *sender,
+            chain_id: place.chain_id,
+            seq: place.seq,
+        };
+        self.before_reset.contains(&given)
+    }
+
+    /// A page reached this far.
+    fn named(&mut self, cursor: Cursor) {
+        self.bound = self.bound.map(|bound| bound.max(cursor));
     }
 
     /// Remembers which blob is at a cursor.
@@ -157,26 +206,18 @@ impl Engine {
 
     fn deliver(&mut self, id: CommandId, items: Vec<Opened>) {
         let max_cursor = self.position();
-        let blobs = items.iter().map(|item| item.blob.clone()).collect();
+        let given: Vec<_> = items
+            .iter()
+            .map(|item| (item.blob.cursor, Given::from(item)))
+            .collect();
+        let blobs = items.into_iter().map(|item| item.blob).collect();
         let page = Page {
             blobs,
             max_cursor,
             has_more: max_cursor < self.max_cursor,
         };
-        self.delivered.items.extend(items.into_iter().map(|item| {
-            let cursor = item.blob.cursor;
-            // The place in the chain is all that is needed from here on.
-            (
-                cursor,
-                Opened {
-                    blob: crate::Blob {
-                        data: Vec::new(),
-                        ..item.blob
-                    },
-                    ..item
-                },
-            )
-        }));
+        self.delivered.items.extend(given);
+        self.delivered.named(max_cursor);
         self.reply(id, Ok(Reply::Page(page)));
     }
 
@@ -217,7 +258,9 @@ impl Engine {
             .iter()
             .find(|c| c.chain_id == content.place.chain_id)
             .map_or(0, |c| c.app_next);
-        (content.kind == Kind::Data && content.place.seq >= app_next).then(|| opened(entry, content))
+        let new =
+            content.place.seq >= app_next && !self.delivered.before_reset(&entry.sender_id, &content.place);
+        (content.kind == Kind::Data && new).then(|| opened(entry, content))
     }
 
     /// A page that the app asked for by cursor: everything readable, own blobs included.
@@ -244,6 +287,7 @@ impl Engine {
             self.ask_page(id, page.max_cursor, limit);
         } else {
             let max_cursor = page.max_cursor.max(after);
+            self.delivered.named(max_cursor);
             self.reply(
                 id,
                 Ok(Reply::Page(Page {
@@ -264,11 +308,16 @@ impl Engine {
 
     /// Asking for the next page says that the app has the one before.
     pub(super) fn acknowledge_delivered(&mut self) {
+        let before = std::mem::take(&mut self.delivered.before_reset);
+        let changes = self.mark_given(before);
+        self.store(changes);
         self.acknowledge(self.delivered.up_to);
     }
 
     fn acknowledge(&mut self, cursor: Cursor) {
-        let cursor = cursor.min(self.state.progress.seen_cursor);
+        let cursor = cursor
+            .min(self.delivered.bound.unwrap_or(cursor))
+            .min(self.state.progress.seen_cursor);
         if cursor <= self.state.progress.app_cursor {
             return;
         }
@@ -286,20 +335,24 @@ impl Engine {
 
     /// Notes in the senders' chains what the app has now.
     fn mark_read(&mut self, cursor: Cursor) -> Vec<Change> {
-        let mut read = self.window.drop_to(cursor);
+        let mut read: Vec<_> = self.window.drop_to(cursor).iter().map(Given::from).collect();
         while self.delivered.items.front().is_some_and(|(at, _)| *at <= cursor) {
-            read.extend(self.delivered.items.pop_front().map(|(_, item)| item));
+            read.extend(self.delivered.items.pop_front().map(|(_, given)| given));
         }
-        let mut senders = std::collections::BTreeSet::new();
-        for item in read {
-            let chain = self
-                .state
-                .peers
-                .entry(item.blob.sender)
-                .or_default()
-                .chain(item.chain_id);
-            chain.app_next = chain.app_next.max(item.seq.saturating_add(1));
-            senders.insert(item.blob.sender);
+        self.mark_given(read)
+    }
+
+    fn mark_given(&mut self, given: Vec<Given>) -> Vec<Change> {
+        let mut senders = BTreeSet::new();
+        for Given {
+            sender,
+            chain_id,
+            seq,
+        } in given
+        {
+            let chain = self.state.peers.entry(sender).or_default().chain(chain_id);
+            chain.app_next = chain.app_next.max(seq.saturating_add(1));
+            senders.insert(sender);
         }
         senders
             .iter()

@@ -1,0 +1,141 @@
+//! The final comparison: what the apps were promised, and what they got.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sync_relay_core::store::{PullPage, ReadOp, ReadResult};
+use sync_types::{Cursor, DeviceId, StoredBlob};
+
+use super::World;
+
+/// What a run was made of: a test can make sure that something happened at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Summary {
+    /// Pushes that were promised to an app.
+    pub pushes: usize,
+    /// Blobs that apps have read.
+    pub reads: usize,
+    /// Connections that were made.
+    pub connections: u64,
+    /// Times that an app heard of a reset.
+    pub resets: usize,
+}
+
+/// Compares. After a wipe only what must still hold: nothing is read twice.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn check(world: &World) -> Result<Summary, String> {
+    let log = relay_log(world)?;
+    for (number, client) in world.clients.iter().enumerate() {
+        nothing_twice(world, number)?;
+        if !world.plan.wipes {
+            complete(world, number)?;
+            for (blob_id, cursor) in &client.app.acked {
+                if log.get(cursor).is_none_or(|blob| blob.blob_id != *blob_id) {
+                    return Err(format!(
+                        "client {number}: {blob_id:?} was acked as {cursor} and is not there"
+                    ));
+                }
+            }
+        }
+    }
+    Ok(Summary {
+        pushes: world.clients.iter().map(|c| c.app.promised.len()).sum(),
+        reads: world.clients.iter().map(|c| c.app.read.len()).sum(),
+        connections: world.next_conn,
+        resets: world.clients.iter().map(|c| c.app.resets).sum(),
+    })
+}
+
+/// The relay's log: cursors from 1, without gaps, and no blob id twice.
+fn relay_log(world: &World) -> Result<BTreeMap<Cursor, StoredBlob>, String> {
+    let group = world.clients[0]
+        .status_group()
+        .ok_or("the first client has no group")?;
+    let mut log = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    let mut after = Cursor::ZERO;
+    loop {
+        let op = ReadOp::Pull(PullPage {
+            group,
+            after,
+            limit: 1_000,
+            max_bytes: usize::MAX,
+        });
+        let ReadResult::Page(page) = world.relay.store.read_now(&op) else {
+            return Err("the relay has no log".to_owned());
+        };
+        for blob in page.blobs {
+            if blob.cursor != after.next() {
+                return Err(format!("the log jumps from {after} to {}", blob.cursor));
+            }
+            if !ids.insert(blob.blob_id) {
+                return Err(format!("{:?} is in the log twice", blob.blob_id));
+            }
+            after = blob.cursor;
+            log.insert(after, blob);
+        }
+        if !page.has_more {
+            return Ok(log);
+        }
+    }
+}
+
+/// An app reads nothing twice, and nothing that nobody pushed.
+fn nothing_twice(world: &World, number: usize) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for ((_, cursor), (sender, data)) in &world.clients[number].app.read {
+        if !seen.insert(data) && !world.clients[number].app.may_repeat.contains(data) {
+            return Err(format!("client {number} read the blob at {cursor} twice"));
+        }
+        let pushed = world.clients.iter().any(|c| {
+            c.id == *sender
+                && (c.app.promised.values().any(|d| d == data) || c.app.unheard.iter().any(|d| d == data))
+        });
+        if !pushed {
+            return Err(format!(
+                "client {number} read at {cursor} what {sender:?} never pushed"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// An app has everything that the others were promised, in the order in which each pushed it.
+fn complete(world: &World, number: usize) -> Result<(), String> {
+    let read = &world.clients[number].app.read;
+    for (other, client) in world
+        .clients
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != number)
+    {
+        let got: Vec<_> = from(read, client.id);
+        for data in client.app.promised.values() {
+            if !got.contains(&data) {
+                let text = String::from_utf8_lossy(&data[..data.len().min(12)]).into_owned();
+                return Err(format!("client {number} never got {text:?} of client {other}"));
+            }
+        }
+        let order: Vec<_> = got.iter().map(|data| place(data)).collect();
+        if !order.is_sorted() {
+            return Err(format!(
+                "client {number} got the pushes of client {other} out of order"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn from(read: &BTreeMap<(usize, Cursor), (DeviceId, Vec<u8>)>, sender: DeviceId) -> Vec<&Vec<u8>> {
+    read.values()
+        .filter(|(id, _)| *id == sender)
+        .map(|(_, data)| data)
+        .collect()
+}
+
+/// The number in `device:number:…`; 0 for the very first push.
+fn place(data: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(data);
+    text.split(':').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,441 @@
+//! The devices of the simulated world: an engine, a disk, and an app that remembers what it was told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand_chacha::ChaCha20Rng;
+use sync_e2ee::{DeviceName, Invite};
+use sync_engine::{
+    BatchId, Change, Command, CommandId, Engine, Event, Input, NewDevice, Output, Page, Reply, SealedInvite,
+};
+use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, InviteKey, LookupKey, RelayAddress};
+use zeroize::Zeroizing;
+
+use super::{Conn, ConnId, Happening, Pipe, World};
+
+/// First byte of the outbox's keys.
+const OUTBOX: u8 = 6;
+
+/// What an app remembers over crashes of its device.
+#[derive(Debug, Default)]
+pub(super) struct App {
+    /// What it pushed and was promised, by blob id.
+    pub(super) promised: BTreeMap<BlobId, Vec<u8>>,
+    /// What it pushed without hearing of it again: the device crashed before.
+    pub(super) unheard: Vec<Vec<u8>>,
+    /// What the relay acknowledged, with its cursor.
+    pub(super) acked: BTreeMap<BlobId, Cursor>,
+    /// What it read, by the number of the relay's store and the cursor.
+    pub(super) read: BTreeMap<(usize, Cursor), (DeviceId, Vec<u8>)>,
+    /// How often the relay was reset, as far as it heard.
+    pub(super) resets: usize,
+    /// Up to here it has everything, by its own book.
+    pub(super) saved: Cursor,
+    /// What it read and its device had not stored as read when it crashed: it may be shown again.
+    pub(super) may_repeat: BTreeSet<Vec<u8>>,
+    pushed: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    engine: Option<Engine>,
+    /// What survives a crash.
+    disk: BTreeMap<Vec<u8>, Zeroizing<Vec<u8>>>,
+    writing: VecDeque<(BatchId, Vec<Change>)>,
+    life: u64,
+    pub(super) conn: Option<ConnId>,
+    pub(super) id: DeviceId,
+    pub(super) app: App,
+    asked: BTreeMap<CommandId, Asked>,
+    next_command: u64,
+    pub(super) invite: Option<SealedInvite>,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Push(Vec<u8>),
+    Read,
+    Pull { after: Cursor },
+    Other,
+}
+
+impl Client {
+    pub(super) fn new(rng: &mut ChaCha20Rng) -> Self {
+        let secret = DeviceSecret::generate(rng);
+        Self {
+            engine: None,
+            disk: BTreeMap::new(),
+            writing: VecDeque::new(),
+            life: 0,
+            conn: None,
+            id: secret.id(),
+            app: App::default(),
+            asked: BTreeMap::new(),
+            next_command: 0,
+            invite: None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    pub(super) fn status_group(&self) -> Option<sync_types::GroupId> {
+        self.engine.as_ref()?.status().group_id
+    }
+
+    pub(super) fn timeout(&self) -> Option<u64> {
+        self.engine.as_ref()?.poll_timeout().map(|at| at.0)
+    }
+
+    /// Nothing waits to be sent, stored or read.
+    fn quiet(&self) -> bool {
+        let Some(engine) = &self.engine else { return false };
+        let status = engine.status();
+        let caught_up = status.last_cursor == status.max_cursor && self.app.saved == status.max_cursor;
+        status.connected && status.pending_push == 0 && caught_up && self.writing.is_empty()
+    }
+}
+
+impl World {
+    /// The first device makes a group, the others join it with invites.
+    pub(super) fn pair(&mut self) -> Result<(), String> {
+        let relay = RelayAddress {
+            url: "https://relay.example".parse().map_err(text)?,
+            key: None,
+        };
+        for n in 0..self.clients.len() {
+            let seed = self.seed();
+            let secret = DeviceSecret::from_bytes(self.seed());
+            let name = DeviceName::shortened(&format!("device {n}"), "device");
+            let relay = Some(relay.clone());
+            let device = NewDevice {
+                secret,
+                name,
+                platform: "sim".to_owned(),
+                relay,
+                access_token: None,
+            };
+            let engine = Engine::create(seed, device);
+            self.clients[n].id = engine.status().device_id;
+            self.clients[n].engine = Some(engine);
+        }
+        let (lookup, key) = (LookupKey([1; 16]), InviteKey::from_bytes([2; 32]));
+        self.command(0, Asked::Other, Command::Connect)?;
+        for n in 1..self.clients.len() {
+            let sealing = Command::SealInvite {
+                lookup,
+                key: key.clone(),
+            };
+            if n == 1 {
+                // The relay's key is not known yet, so the first connection has to be waited for.
+                let push = b"first".to_vec();
+                let command = Command::Push {
+                    data: Zeroizing::new(push.clone()),
+                    ttl: None,
+                };
+                self.command(0, Asked::Push(push), command)?;
+                self.run_until(self.ms + 1_000)?;
+            }
+            self.command(0, Asked::Other, sealing)?;
+            self.run_until(self.ms + 1_000)?;
+            let sealed = self.clients[0].invite.take().ok_or("no invite was sealed")?;
+            let invite = Invite::open(&lookup, &key, &sealed.payload).map_err(text)?;
+            self.command(n, Asked::Other, Command::Join(Box::new(invite)))?;
+            self.command(n, Asked::Other, Command::Connect)?;
+        }
+        self.run_until(self.ms + 2_000)
+    }
+
+    pub(super) fn quiet(&self) -> bool {
+        self.relay.is_idle() && self.clients.iter().all(Client::quiet)
+    }
+
+    /// A device starts from what its disk holds.
+    pub(super) fn boot(&mut self, n: usize) -> Result<(), String> {
+        let seed = self.seed();
+        let rows = self.clients[n].disk.clone();
+        let engine = Engine::open(seed, rows).map_err(|e| format!("client {n} cannot start: {e}"))?;
+        let durable = engine.status().last_cursor;
+        self.clients[n].engine = Some(engine);
+        let app = &mut self.clients[n].app;
+        let unsure = app
+            .read
+            .iter()
+            .filter(|((life, cursor), _)| *life == app.resets && *cursor > durable);
+        app.may_repeat.extend(unsure.map(|(_, (_, data))| data.clone()));
+        self.command(n, Asked::Other, Command::Connect)
+    }
+
+    /// A device loses power: what its disk had not finished is gone.
+    pub(super) fn crash(&mut self, n: usize) {
+        let client = &mut self.clients[n];
+        client.engine = None;
+        client.life += 1;
+        client.writing.clear();
+        for asked in std::mem::take(&mut client.asked).into_values() {
+            if let Asked::Push(data) = asked {
+                client.app.unheard.push(data);
+            }
+        }
+        if let Some(conn) = client.conn.take() {
+            let delay = self.below(200);
+            self.later(delay, Happening::ClosedAtRelay(conn));
+            self.conns.remove(&conn);
+        }
+    }
+
+    pub(super) fn app_pushes(&mut self, n: usize) -> Result<(), String> {
+        for _ in 0..1 + self.below(4) {
+            let size = match self.below(30) {
+                0 => 70_000,
+                1 => 6_000,
+                2 => 0,
+                _ => self.below(300),
+            };
+            let app = &mut self.clients[n].app;
+            app.pushed += 1;
+            let mut data = format!("{n}:{}:", app.pushed).into_bytes();
+            data.resize(data.len() + size as usize, b'.');
+            let command = Command::Push {
+                data: Zeroizing::new(data.clone()),
+                ttl: None,
+            };
+            self.command(n, Asked::Push(data), command)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn app_reads(&mut self, n: usize) -> Result<(), String> {
+        if self.clients[n]
+            .asked
+            .values()
+            .any(|asked| matches!(asked, Asked::Read))
+        {
+            return Ok(());
+        }
+        let limit = [0, 1, 7][self.below(3) as usize];
+        self.command(n, Asked::Read, Command::Read { limit })
+    }
+
+    pub(super) fn app_pages(&mut self, n: usize) -> Result<(), String> {
+        let newest = self.clients[n].app.saved.get();
+        let after = Cursor::new(self.below(newest + 1)).unwrap_or_default();
+        self.command(n, Asked::Pull { after }, Command::Pull { after, limit: 5 })
+    }
+
+    pub(super) fn app_acks(&mut self, n: usize) -> Result<(), String> {
+        let cursor = self.clients[n].app.saved;
+        self.command(n, Asked::Other, Command::Ack { cursor })
+    }
+
+    fn command(&mut self, n: usize, asked: Asked, command: Command) -> Result<(), String> {
+        let client = &mut self.clients[n];
+        let id = CommandId(client.next_command);
+        client.next_command += 1;
+        client.asked.insert(id, asked);
+        self.input(n, Input::Command(id, command))
+    }
+
+    pub(super) fn tick_clients(&mut self) -> Result<(), String> {
+        for n in 0..self.clients.len() {
+            if self.clients[n].timeout().is_some_and(|at| at <= self.ms) {
+                self.input(n, Input::Tick)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Something comes in on a connection, unless the client has another one by now.
+    pub(super) fn at_client(&mut self, conn: ConnId, input: Input) -> Result<(), String> {
+        let Some(n) = self.conns.get(&conn).map(|c| c.client) else {
+            return Ok(());
+        };
+        if self.clients[n].conn != Some(conn) {
+            return Ok(());
+        }
+        if matches!(input, Input::Closed(_)) {
+            self.clients[n].conn = None;
+        }
+        self.input(n, input)
+    }
+
+    pub(super) fn opens(&mut self, conn: ConnId) -> Result<(), String> {
+        let reached = self.conns.contains_key(&conn) && self.relay_accepts(conn);
+        self.at_client(
+            conn,
+            if reached {
+                Input::Connected
+            } else {
+                Input::Closed(None)
+            },
+        )
+    }
+
+    pub(super) fn disk_done(&mut self, n: usize, life: u64) -> Result<(), String> {
+        let client = &mut self.clients[n];
+        if client.life != life {
+            return Ok(());
+        }
+        let Some((batch, changes)) = client.writing.pop_front() else {
+            return Ok(());
+        };
+        for change in changes {
+            match change.value {
+                Some(value) => client.disk.insert(change.key, value),
+                None => client.disk.remove(&change.key),
+            };
+        }
+        self.input(n, Input::Stored(batch))
+    }
+
+    pub(super) fn input(&mut self, n: usize, input: Input) -> Result<(), String> {
+        let now = self.now();
+        if let Some(engine) = &mut self.clients[n].engine {
+            engine.handle(now, input);
+        }
+        while let Some(output) = self.clients[n].engine.as_mut().and_then(Engine::poll_output) {
+            self.output(n, output)?;
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, n: usize, output: Output) -> Result<(), String> {
+        match output {
+            Output::Connect(_) => {
+                let conn = self.next_conn;
+                self.next_conn += 1;
+                self.conns.insert(
+                    conn,
+                    Conn {
+                        client: n,
+                        up: Pipe::default(),
+                        down: Pipe::default(),
+                    },
+                );
+                self.clients[n].conn = Some(conn);
+                let delay = 1 + self.below(50);
+                self.later(delay, Happening::Opens(conn));
+            }
+            Output::Send(frame) => {
+                if self.plan.drop_outbox_early {
+                    self.clients[n].disk.retain(|key, _| key.first() != Some(&OUTBOX));
+                }
+                if let Some(conn) = self.clients[n].conn {
+                    self.transmit(conn, true, frame);
+                }
+            }
+            Output::Disconnect => {
+                if let Some(conn) = self.clients[n].conn.take() {
+                    let delay = self.below(100);
+                    self.later(delay, Happening::ClosedAtRelay(conn));
+                    self.conns.remove(&conn);
+                }
+            }
+            Output::Store(batch, changes) => {
+                let (life, delay) = (self.clients[n].life, 1 + self.below(20));
+                // Writes finish in their order.
+                let earlier = self.clients[n].writing.len() as u64 * 20;
+                self.clients[n].writing.push_back((batch, changes));
+                self.later(delay + earlier, Happening::Stored { client: n, life });
+            }
+            Output::Event(event) => self.heard(n, event)?,
+            Output::Reply(id, result) => {
+                let asked = self.clients[n]
+                    .asked
+                    .remove(&id)
+                    .ok_or("a command was answered twice")?;
+                match (asked, result) {
+                    (Asked::Push(data), Ok(Reply::Queued(blob_id))) => {
+                        self.clients[n].app.promised.insert(blob_id, data);
+                    }
+                    (Asked::Push(_), Err(sync_engine::EngineError::OutboxFull)) => {}
+                    (Asked::Read, Ok(Reply::Page(page))) => self.app_saves(n, page)?,
+                    (Asked::Pull { after }, Ok(Reply::Page(page))) => ascending(&page, after)?,
+                    (Asked::Other, Ok(Reply::Invite(invite))) => self.clients[n].invite = Some(invite),
+                    (Asked::Other, Ok(_)) | (Asked::Read | Asked::Pull { .. }, Err(_)) => {}
+                    (asked, result) => return Err(format!("client {n}: {asked:?} got {result:?}")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, n: usize, event: Event) -> Result<(), String> {
+        let app = &mut self.clients[n].app;
+        match event {
+            Event::PushAcked { blob_id, cursor } => {
+                if let Some(before) = app.acked.insert(blob_id, cursor)
+                    && before != cursor
+                    && !self.plan.wipes
+                {
+                    return Err(format!(
+                        "client {n}: {blob_id:?} was acked as {before} and as {cursor}"
+                    ));
+                }
+            }
+            Event::RelayReset => {
+                app.resets += 1;
+                app.saved = Cursor::ZERO;
+                if !self.plan.wipes {
+                    return Err(format!("client {n} saw a reset where there was none"));
+                }
+            }
+            event @ (Event::PushRejected { .. }
+            | Event::BlobRefused { .. }
+            | Event::HistoryTruncated { .. }
+            | Event::Disconnected { stopped: Some(_) }) => {
+                return Err(format!("client {n}: {event:?}"));
+            }
+            Event::Connected
+            | Event::Disconnected { stopped: None }
+            | Event::BlobAvailable { .. }
+            | Event::RelayFull { .. }
+            | Event::DeviceJoined { .. }
+            | Event::DeviceRemoved { .. }
+            | Event::PresenceChanged { .. }
+            | Event::RelayMisbehaved => {}
+        }
+        Ok(())
+    }
+
+    /// The app saves a page together with its cursor. After a crash it may be given a page again; it
+    /// must then be the same one.
+    fn app_saves(&mut self, n: usize, page: Page) -> Result<(), String> {
+        ascending(&page, Cursor::ZERO)?;
+        let me = self.clients[n].id;
+        let app = &mut self.clients[n].app;
+        for blob in page.blobs {
+            let at = format!("client {n} cursor {}", blob.cursor);
+            if blob.sender == me {
+                return Err(format!("{at}: an own blob"));
+            }
+            let new = (blob.sender, blob.data);
+            match app.read.get(&(app.resets, blob.cursor)) {
+                Some(known) if *known != new => return Err(format!("{at}: another blob than before")),
+                Some(_) if blob.cursor > app.saved => return Err(format!("{at}: read before it was there")),
+                Some(_) => {}
+                None if blob.cursor <= app.saved => return Err(format!("{at}: appeared behind the reader")),
+                None => {
+                    app.read.insert((app.resets, blob.cursor), new);
+                }
+            }
+        }
+        app.saved = app.saved.max(page.max_cursor);
+        Ok(())
+    }
+}
+
+fn ascending(page: &Page, after: Cursor) -> Result<(), String> {
+    let mut last = after;
+    for blob in &page.blobs {
+        if blob.cursor <= last || blob.cursor > page.max_cursor {
+            return Err(format!("a page out of order at cursor {}", blob.cursor));
+        }
+        last = blob.cursor;
+    }
+    Ok(())
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

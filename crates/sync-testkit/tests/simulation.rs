@@ -1,0 +1,121 @@
+//! Two or three engines and a relay in a rough world, a thousand times over.
+//!
+//! `SIM_SEED=n` repeats one run, `SIM_SEEDS=n` runs more of them.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
+
+use sync_testkit::Faults;
+use sync_testkit::sim::{Plan, check::Summary, run};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+/// Runs many seeds; a failing one names itself.
+fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan) -> Summary {
+    let seeds = match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_SEEDS").unwrap_or(seeds),
+    };
+    let mut sum = Summary::default();
+    for seed in seeds {
+        match run(seed, plan(seed)) {
+            Ok(one) => {
+                sum.pushes += one.pushes;
+                sum.reads += one.reads;
+                sum.connections += one.connections;
+                sum.resets += one.resets;
+            }
+            Err(why) => panic!("seed {seed}: {why} (SIM_SEED={seed} repeats it)"),
+        }
+    }
+    sum
+}
+
+/// How many of the first seeds find a planted fault.
+fn found(seeds: u64, plan: Plan) -> Vec<(u64, String)> {
+    (0..seeds)
+        .filter_map(|seed| Some((seed, run(seed, plan).err()?)))
+        .collect()
+}
+
+fn devices(seed: u64) -> usize {
+    if seed % 4 == 3 { 3 } else { 2 }
+}
+
+/// How many seeds the build at hand can do in good time.
+const SEEDS: u64 = if cfg!(feature = "thorough") { 1_000 } else { 60 };
+
+#[test]
+fn every_promised_push_arrives_once_and_in_order() {
+    let sum = run_all(SEEDS, |seed| Plan {
+        devices: devices(seed),
+        ..Plan::default()
+    });
+    println!("{sum:?}");
+    if number("SIM_SEED").is_none() {
+        // The world was rough enough to mean something.
+        assert!(sum.pushes as u64 > SEEDS * 50, "{sum:?}");
+        assert!(sum.connections > SEEDS * 10, "{sum:?}");
+        assert_eq!(sum.resets, 0);
+    }
+}
+
+#[test]
+fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice() {
+    let sum = run_all(SEEDS / 2, |seed| Plan {
+        devices: devices(seed),
+        wipes: true,
+        ..Plan::default()
+    });
+    println!("{sum:?}");
+    if number("SIM_SEED").is_none() {
+        assert!(sum.resets as u64 > SEEDS / 2, "{sum:?}");
+    }
+}
+
+#[test]
+fn an_ack_before_the_commit_is_found() {
+    let faults = Faults {
+        ack_before_commit: true,
+        ..Faults::default()
+    };
+    let found = found(
+        60,
+        Plan {
+            faults,
+            ..Plan::default()
+        },
+    );
+    println!("{} of 60: {:?}", found.len(), found.first());
+    assert!(!found.is_empty());
+}
+
+#[test]
+fn a_reused_cursor_is_found() {
+    let faults = Faults {
+        reuse_cursor: true,
+        ..Faults::default()
+    };
+    let found = found(
+        5,
+        Plan {
+            faults,
+            ..Plan::default()
+        },
+    );
+    println!("{} of 5: {:?}", found.len(), found.first());
+    assert_eq!(found.len(), 5);
+}
+
+#[test]
+fn an_outbox_row_that_is_dropped_early_is_found() {
+    let found = found(
+        60,
+        Plan {
+            drop_outbox_early: true,
+            ..Plan::default()
+        },
+    );
+    println!("{} of 60: {:?}", found.len(), found.first());
+    assert!(!found.is_empty());
+}
