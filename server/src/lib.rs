@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The Sync Relay server.
+
+pub mod sqlite;

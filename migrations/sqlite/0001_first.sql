@@ -1,0 +1,70 @@
+-- Everything a relay keeps. Times are milliseconds since 1970 UTC, sizes are bytes.
+
+-- The relay's key pair, the store's id. One file to back up.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Sums that would cost a scan. One row.
+CREATE TABLE totals (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    blobs INTEGER NOT NULL
+) STRICT;
+INSERT INTO totals (id, blobs) VALUES (1, 0);
+
+CREATE TABLE groups (
+    group_no      INTEGER PRIMARY KEY,
+    group_id      BLOB NOT NULL UNIQUE,
+    -- The newest epoch that key_log reaches.
+    epoch         INTEGER NOT NULL,
+    -- The cursor of the newest blob, whether it is still here or not: none is given twice.
+    max_cursor    INTEGER NOT NULL DEFAULT 0,
+    -- 1 + the highest cursor that was dropped without a trace before every device had it.
+    oldest_cursor INTEGER NOT NULL DEFAULT 1,
+    stored_bytes  INTEGER NOT NULL DEFAULT 0,
+    created_at    INTEGER NOT NULL,
+    -- Last, since it may be long and is rarely read.
+    key_log       BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE devices (
+    device_no    INTEGER PRIMARY KEY,
+    group_no     INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,
+    device_id    BLOB NOT NULL,
+    sealed_name  BLOB NOT NULL,
+    -- Everything up to here is durably the device's own.
+    acked_cursor INTEGER NOT NULL,
+    last_seen    INTEGER NOT NULL,
+    -- When it was removed from the group; it is kept so that it cannot come back.
+    revoked_at   INTEGER,
+    UNIQUE (group_no, device_id)
+) STRICT;
+
+CREATE TABLE blobs (
+    id         INTEGER PRIMARY KEY,
+    group_no   INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,
+    cursor     INTEGER NOT NULL,
+    blob_id    BLOB NOT NULL,
+    device_no  INTEGER NOT NULL REFERENCES devices,
+    -- SHA-256 of the payload: answers a retry, and stays when the payload has expired.
+    hash       BLOB NOT NULL,
+    stored_at  INTEGER NOT NULL,
+    -- Never, if NULL.
+    expires_at INTEGER,
+    -- NULL once it has expired before every device had it.
+    payload    BLOB,
+    UNIQUE (group_no, cursor),
+    UNIQUE (group_no, blob_id)
+) STRICT;
+
+CREATE TABLE invites (
+    lookup_key        TEXT PRIMARY KEY,
+    expires_at        INTEGER NOT NULL,
+    revoke_token_hash BLOB NOT NULL,
+    claimed_at        INTEGER,
+    -- SHA-256 of the claimer's own id, by which it may repeat the call for a minute.
+    claim_id_hash     BLOB,
+    -- NULL once it was given to a claimer that cannot repeat the call.
+    payload           BLOB
+) STRICT, WITHOUT ROWID;

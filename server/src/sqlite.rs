@@ -1,0 +1,21 @@
+//! The store on SQLite: one writer connection, several readers, one file to back up.
+
+mod apply;
+mod invites;
+mod open;
+mod read;
+mod rows;
+
+pub use open::{OpenError, Settings, SqliteStore};
+
+use sync_relay_core::store::{ReadOp, ReadResult, Store, StoreError, WriteOp, WriteOutcome};
+
+impl Store for SqliteStore {
+    async fn apply(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, StoreError> {
+        self.apply_batch(batch).await.map_err(StoreError::new)
+    }
+
+    async fn read(&self, op: &ReadOp) -> Result<ReadResult, StoreError> {
+        self.read_one(op).await.map_err(StoreError::new)
+    }
+}

@@ -1,0 +1,213 @@
+//! Opening the database: its file, its settings, its identity.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sync_relay_core::Policy;
+use sync_types::{RelaySecret, StoreId};
+use tokio::sync::Mutex;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// Connections that read beside the one that writes.
+const READERS: u32 = 4;
+/// How long a connection waits for another's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// `PRAGMA auto_vacuum` of a database that can give pages back.
+const INCREMENTAL: i64 = 2;
+
+/// Why the database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another relay has it open.
+    #[error("another relay is using {0}; stop it first, or choose another folder with --data")]
+    InUse(PathBuf),
+    /// The file or its folder cannot be made or read.
+    #[error("cannot use {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// SQLite refuses.
+    #[error("the database does not work")]
+    Database(#[from] sqlx::Error),
+    /// It was made by a newer relay, or damaged.
+    #[error("the database cannot be brought up to date")]
+    Migration(#[from] MigrateError),
+    /// It was made by something else: space would never be given back.
+    #[error("the database was not made by a relay")]
+    Foreign,
+    /// The system has no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[from] getrandom::Error),
+}
+
+/// A relay's database.
+#[derive(Debug)]
+pub struct SqliteStore {
+    pub(super) writer: Mutex<SqliteConnection>,
+    pub(super) readers: SqlitePool,
+    pub(super) policy: Policy,
+    pub(super) store_id: StoreId,
+    secret: [u8; 32],
+    /// Held for as long as the store is open.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the database of a path, or makes it: readable by its owner only, with a new relay key and
+    /// store id. One relay at a time.
+    pub async fn open(path: &Path, policy: Policy) -> Result<Self, OpenError> {
+        let lock = prepare(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("cache_size", "-32000")
+            .pragma("wal_autocheckpoint", "16384");
+        let mut writer = SqliteConnection::connect_with(&options).await?;
+        let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum")
+            .fetch_one(&mut writer)
+            .await?;
+        if auto_vacuum != INCREMENTAL {
+            return Err(OpenError::Foreign);
+        }
+        MIGRATIONS.run_direct(None, &mut writer, false).await?;
+        let secret = meta(&mut writer, "relay_secret_key").await?;
+        let store_id = meta(&mut writer, "store_id").await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(
+                SqliteConnectOptions::new()
+                    .filename(path)
+                    .read_only(true)
+                    .busy_timeout(BUSY_TIMEOUT),
+            )
+            .await?;
+        Ok(Self {
+            writer: Mutex::new(writer),
+            readers,
+            policy,
+            store_id: StoreId(store_id),
+            secret,
+            _lock: lock,
+        })
+    }
+
+    /// The store's id.
+    pub fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    /// The relay's key pair.
+    pub fn relay_secret(&self) -> RelaySecret {
+        RelaySecret::from_bytes(self.secret)
+    }
+
+    /// Puts everything into the one file and lets go of it.
+    pub async fn close(self) -> Result<(), OpenError> {
+        self.readers.close().await;
+        let mut writer = self.writer.into_inner();
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut writer)
+            .await?;
+        Ok(writer.close().await?)
+    }
+}
+
+/// Makes the folder and an empty file that only their owner can read, and locks them against a second
+/// relay.
+fn prepare(path: &Path) -> Result<File, OpenError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::File { path, source }
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let mut builder = std::fs::DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed(folder))?;
+    }
+    let private = |path: &Path| {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
+        options.open(path).map_err(failed(path))
+    };
+    let lock_path = path.with_extension("lock");
+    let lock = private(&lock_path)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => return Err(failed(&lock_path)(source)),
+    }
+    private(path)?;
+    Ok(lock)
+}
+
+/// A random value that is made once and then stays.
+async fn meta<const N: usize>(writer: &mut SqliteConnection, key: &str) -> Result<[u8; N], OpenError> {
+    let mut fresh = [0; N];
+    getrandom::fill(&mut fresh)?;
+    sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        .bind(key)
+        .bind(fresh.as_slice())
+        .execute(&mut *writer)
+        .await?;
+    let value: Vec<u8> = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
+        .bind(key)
+        .fetch_one(writer)
+        .await?;
+    value.try_into().map_err(|_| OpenError::Foreign)
+}
+
+/// How the connection that writes is set up, as SQLite itself says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// 2: incremental.
+    pub auto_vacuum: i64,
+    /// 2: full.
+    pub synchronous: i64,
+    /// `wal`.
+    pub journal_mode: String,
+    /// Whether references are checked.
+    pub foreign_keys: bool,
+}
+
+impl SqliteStore {
+    /// Asks the connection that writes for its settings.
+    pub async fn settings(&self) -> Result<Settings, OpenError> {
+        let mut writer = self.writer.lock().await;
+        let (auto_vacuum, synchronous, journal_mode, foreign_keys) = sqlx::query_as(
+            "SELECT auto_vacuum, synchronous, journal_mode, foreign_keys
+             FROM pragma_auto_vacuum(), pragma_synchronous(), pragma_journal_mode(), pragma_foreign_keys()",
+        )
+        .fetch_one(&mut *writer)
+        .await?;
+        Ok(Settings {
+            auto_vacuum,
+            synchronous,
+            journal_mode,
+            foreign_keys,
+        })
+    }
+}
