@@ -46,10 +46,7 @@ pub struct SealOptions {
 
 impl Default for SealOptions {
     fn default() -> Self {
-        Self {
-            max_blob: DEFAULT_MAX_BLOB as usize,
-            compress: true,
-        }
+        Self { max_blob: DEFAULT_MAX_BLOB as usize, compress: true }
     }
 }
 
@@ -78,10 +75,7 @@ pub fn seal(
     options: &SealOptions,
     rng: &mut impl CryptoRngCore,
 ) -> Result<Vec<u8>, SealError> {
-    let room = options
-        .max_blob
-        .checked_sub(HEADER + aead::OVERHEAD)
-        .ok_or(SealError::TooLarge)?;
+    let room = options.max_blob.checked_sub(HEADER + aead::OVERHEAD).ok_or(SealError::TooLarge)?;
     let mut plaintext = Zeroizing::new(encode(content, options.compress, room));
     if plaintext.len() > room {
         return Err(SealError::TooLarge);
@@ -92,13 +86,7 @@ pub fn seal(
     let mut sealed = Vec::with_capacity(HEADER + aead::OVERHEAD + padded);
     sealed.push(FORMAT);
     sealed.extend_from_slice(&context.epoch.to_be_bytes());
-    aead::seal(
-        &keys.blob,
-        &associated_data(context),
-        &plaintext,
-        rng,
-        &mut sealed,
-    )?;
+    aead::seal(&keys.blob, &associated_data(context), &plaintext, rng, &mut sealed)?;
     Ok(sealed)
 }
 
@@ -136,16 +124,8 @@ fn encode(content: &Content, compress: bool, room: usize) -> Vec<u8> {
     if !compress || content.body.len() < COMPRESS_FROM {
         return raw;
     }
-    let packed = encode_with(
-        content,
-        LZ4,
-        &lz4_flex::block::compress_prepend_size(&content.body),
-    );
-    if padded_len(packed.len(), room) < padded_len(raw.len(), room) {
-        packed
-    } else {
-        raw
-    }
+    let packed = encode_with(content, LZ4, &lz4_flex::block::compress_prepend_size(&content.body));
+    if padded_len(packed.len(), room) < padded_len(raw.len(), room) { packed } else { raw }
 }
 
 fn encode_with(content: &Content, codec: u8, body: &[u8]) -> Vec<u8> {
@@ -194,11 +174,7 @@ fn decompress(body: &[u8], max_body: usize) -> Result<Vec<u8>, SealError> {
         return Err(SealError::TooLarge);
     }
     let out = lz4_flex::block::decompress(block, len).map_err(|_| SealError::Malformed)?;
-    if out.len() == len {
-        Ok(out)
-    } else {
-        Err(SealError::Malformed)
-    }
+    if out.len() == len { Ok(out) } else { Err(SealError::Malformed) }
 }
 
 #[cfg(test)]
@@ -222,20 +198,11 @@ mod tests {
 
     fn context() -> BlobContext {
         let sender = DeviceSecret::from_bytes([2; 32]).id();
-        BlobContext {
-            group_id: keys().founds_group(),
-            epoch: 3,
-            sender,
-            blob_id: BlobId([4; 16]),
-        }
+        BlobContext { group_id: keys().founds_group(), epoch: 3, sender, blob_id: BlobId([4; 16]) }
     }
 
     fn content(body: &[u8]) -> Content {
-        let seen = Some(Seen {
-            store_id: StoreId([1; 16]),
-            cursor: Cursor::new(9).unwrap(),
-            head: [2; 32],
-        });
+        let seen = Some(Seen { store_id: StoreId([1; 16]), cursor: Cursor::new(9).unwrap(), head: [2; 32] });
         let place = Place {
             chain_id: ChainId([5; 16]),
             seq: 6,
@@ -243,22 +210,11 @@ mod tests {
             prev_expires: UnixMs(8),
             seen,
         };
-        Content {
-            kind: Kind::Data,
-            place,
-            body: body.to_vec(),
-        }
+        Content { kind: Kind::Data, place, body: body.to_vec() }
     }
 
     fn sealed(body: &[u8]) -> Vec<u8> {
-        seal(
-            &keys(),
-            &context(),
-            &content(body),
-            &SealOptions::default(),
-            &mut rng(),
-        )
-        .unwrap()
+        seal(&keys(), &context(), &content(body), &SealOptions::default(), &mut rng()).unwrap()
     }
 
     #[test]
@@ -272,13 +228,7 @@ mod tests {
         }
         assert!(sealed(&noise).len() <= DEFAULT_MAX_BLOB as usize);
         let more = [noise.as_slice(), &[0; 1024]].concat();
-        let refused = seal(
-            &keys(),
-            &context(),
-            &content(&more),
-            &SealOptions::default(),
-            &mut rng(),
-        );
+        let refused = seal(&keys(), &context(), &content(&more), &SealOptions::default(), &mut rng());
         assert_eq!(refused, Err(SealError::TooLarge));
     }
 
@@ -291,10 +241,7 @@ mod tests {
     fn compression_is_used_where_it_helps_and_only_if_asked() {
         let body = vec![b'a'; 10_000];
         assert!(sealed(&body).len() < 1_000);
-        let options = SealOptions {
-            compress: false,
-            ..SealOptions::default()
-        };
+        let options = SealOptions { compress: false, ..SealOptions::default() };
         let plain = seal(&keys(), &context(), &content(&body), &options, &mut rng()).unwrap();
         assert!(plain.len() > 10_000);
     }
@@ -304,18 +251,9 @@ mod tests {
         let sealed = sealed(b"x");
         let right = context();
         for wrong in [
-            BlobContext {
-                group_id: GroupId([0; 32]),
-                ..right
-            },
-            BlobContext {
-                sender: DeviceSecret::from_bytes([9; 32]).id(),
-                ..right
-            },
-            BlobContext {
-                blob_id: BlobId([0; 16]),
-                ..right
-            },
+            BlobContext { group_id: GroupId([0; 32]), ..right },
+            BlobContext { sender: DeviceSecret::from_bytes([9; 32]).id(), ..right },
+            BlobContext { blob_id: BlobId([0; 16]), ..right },
         ] {
             assert_eq!(open(&keys(), &wrong, &sealed, MAX), Err(SealError::Decrypt));
         }
@@ -334,23 +272,13 @@ mod tests {
             assert!(open(&keys(), &context(), &changed, MAX).is_err(), "byte {i}");
         }
         for len in 0..sealed.len() {
-            assert!(
-                open(&keys(), &context(), &sealed[..len], MAX).is_err(),
-                "{len} bytes"
-            );
+            assert!(open(&keys(), &context(), &sealed[..len], MAX).is_err(), "{len} bytes");
         }
     }
 
     fn seal_plaintext(plaintext: &[u8]) -> Vec<u8> {
         let mut sealed = [&[FORMAT][..], &3_u32.to_be_bytes()].concat();
-        aead::seal(
-            &keys().blob,
-            &associated_data(&context()),
-            plaintext,
-            &mut rng(),
-            &mut sealed,
-        )
-        .unwrap();
+        aead::seal(&keys().blob, &associated_data(&context()), plaintext, &mut rng(), &mut sealed).unwrap();
         sealed
     }
 
@@ -361,23 +289,12 @@ mod tests {
             open(&keys(), &context(), &seal_plaintext(&plaintext), MAX)
         };
         assert_eq!(with(RAW, b"x", &[0; 9]), Ok(content(b"x")));
-        assert_eq!(
-            with(RAW, b"x", &[0, 0, 1]),
-            Err(SealError::Malformed),
-            "padding that is not zero"
-        );
+        assert_eq!(with(RAW, b"x", &[0, 0, 1]), Err(SealError::Malformed), "padding that is not zero");
         assert_eq!(with(2, b"x", &[]), Err(SealError::Malformed), "an unknown codec");
         assert_eq!(with(LZ4, &u32::MAX.to_le_bytes(), &[]), Err(SealError::TooLarge));
-        assert_eq!(
-            with(LZ4, &[9, 0, 0, 0, 0x10, b'a'], &[]),
-            Err(SealError::Malformed),
-            "a shorter body"
-        );
+        assert_eq!(with(LZ4, &[9, 0, 0, 0, 0x10, b'a'], &[]), Err(SealError::Malformed), "a shorter body");
         assert_eq!(with(RAW, &vec![0; MAX + 1], &[]), Err(SealError::TooLarge));
-        assert_eq!(
-            open(&keys(), &context(), &seal_plaintext(b""), MAX),
-            Err(SealError::Malformed)
-        );
+        assert_eq!(open(&keys(), &context(), &seal_plaintext(b""), MAX), Err(SealError::Malformed));
         assert_eq!(claimed_epoch(&[9, 0, 0, 0, 0]), Err(SealError::UnknownFormat));
     }
 }

@@ -64,13 +64,7 @@ pub struct Place {
 impl Place {
     /// The first place of a chain.
     pub fn first(chain_id: ChainId) -> Self {
-        Self {
-            chain_id,
-            seq: 0,
-            prev: BlobHash([0; 32]),
-            prev_expires: UnixMs(0),
-            seen: None,
-        }
+        Self { chain_id, seq: 0, prev: BlobHash([0; 32]), prev_expires: UnixMs(0), seen: None }
     }
 }
 

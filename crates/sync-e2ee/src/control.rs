@@ -45,10 +45,7 @@ impl Wire for Control {
                 if platform.len() > MAX_PLATFORM {
                     return Err(DecodeError::TooLarge);
                 }
-                Ok(Self::Announce {
-                    name,
-                    platform: platform.to_owned(),
-                })
+                Ok(Self::Announce { name, platform: platform.to_owned() })
             }
             (2, 1) => Ok(Self::Leave),
             (1 | 2, _) => Err(DecodeError::WrongLength),
@@ -65,10 +62,8 @@ mod tests {
 
     #[test]
     fn control_bodies_have_exact_bytes() {
-        let announce = Control::Announce {
-            name: DeviceName::new("ada").unwrap(),
-            platform: "linux".to_owned(),
-        };
+        let announce =
+            Control::Announce { name: DeviceName::new("ada").unwrap(), platform: "linux".to_owned() };
         assert_eq!(encode(&announce), b"\x93\x01\xa3ada\xa5linux");
         assert_eq!(decode(&encode(&announce)), Ok(announce));
         assert_eq!(encode(&Control::Leave), [0x91, 2]);
@@ -79,10 +74,7 @@ mod tests {
     fn malformed_control_bodies_are_refused() {
         assert_eq!(decode::<Control>(&[0x91, 9]), Err(DecodeError::UnknownType));
         assert_eq!(decode::<Control>(&[0x92, 2, 0]), Err(DecodeError::WrongLength));
-        assert_eq!(
-            decode::<Control>(b"\x93\x01\xa0\xa5linux"),
-            Err(DecodeError::OutOfRange)
-        );
+        assert_eq!(decode::<Control>(b"\x93\x01\xa0\xa5linux"), Err(DecodeError::OutOfRange));
         let long = [b"\x93\x01\xa3ada\xd9\x21".as_slice(), &[b'x'; 33]].concat();
         assert_eq!(decode::<Control>(&long), Err(DecodeError::TooLarge));
         assert_eq!(decode::<Control>(b""), Err(DecodeError::Truncated));

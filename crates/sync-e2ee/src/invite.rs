@@ -88,13 +88,7 @@ impl Invite {
             return Err(SealError::TooLarge);
         }
         let mut sealed = vec![FORMAT];
-        aead::seal(
-            key.expose_bytes(),
-            &associated_data(lookup),
-            &plaintext,
-            rng,
-            &mut sealed,
-        )?;
+        aead::seal(key.expose_bytes(), &associated_data(lookup), &plaintext, rng, &mut sealed)?;
         Ok(sealed)
     }
 
@@ -117,11 +111,7 @@ impl Invite {
         let verified = invite.key_log.verify(&invite.group_id).is_ok()
             && invite.key_log.epoch() == invite.epoch
             && invite.key_log.key(invite.epoch) == Some(&invite.secret.keys().auth_key());
-        if verified {
-            Ok(invite)
-        } else {
-            Err(SealError::Malformed)
-        }
+        if verified { Ok(invite) } else { Err(SealError::Malformed) }
     }
 
     fn encode(&self, names: bool) -> Vec<u8> {
@@ -136,10 +126,7 @@ impl Invite {
         let roster: Vec<_> = self
             .roster
             .iter()
-            .map(|entry| RosterEntry {
-                name: entry.name.clone().filter(|_| names),
-                ..entry.clone()
-            })
+            .map(|entry| RosterEntry { name: entry.name.clone().filter(|_| names), ..entry.clone() })
             .collect();
         put_list(&roster, &mut w);
         self.seen.put(&mut w);
@@ -164,11 +151,7 @@ impl Invite {
             expires: UnixMs::take(&mut r)?,
         };
         r.finish()?;
-        if invite
-            .roster
-            .iter()
-            .any(|entry| entry.platform.len() > MAX_PLATFORM)
-        {
+        if invite.roster.iter().any(|entry| entry.platform.len() > MAX_PLATFORM) {
             return Err(DecodeError::TooLarge);
         }
         Ok(invite)
@@ -195,11 +178,7 @@ mod tests {
                 device_id: DeviceSecret::from_bytes([n; 32]).id(),
                 name: DeviceName::new(&"n".repeat(62)),
                 platform: "linux".to_owned(),
-                tip: Some(Tip {
-                    chain_id: ChainId([n; 16]),
-                    seq: u64::MAX,
-                    hash: BlobHash([n; 32]),
-                }),
+                tip: Some(Tip { chain_id: ChainId([n; 16]), seq: u64::MAX, hash: BlobHash([n; 32]) }),
             })
             .collect();
         Invite {
@@ -210,11 +189,7 @@ mod tests {
             epoch: 0,
             secret,
             roster,
-            seen: Some(Seen {
-                store_id: StoreId([1; 16]),
-                cursor: Cursor::new(5).unwrap(),
-                head: [2; 32],
-            }),
+            seen: Some(Seen { store_id: StoreId([1; 16]), cursor: Cursor::new(5).unwrap(), head: [2; 32] }),
             created_by: DeviceSecret::from_bytes([0; 32]).id(),
             expires: UnixMs(1_000),
         }
@@ -239,12 +214,7 @@ mod tests {
     fn another_key_or_place_does_not_open_it() {
         let sealed = seal(&invite(1)).unwrap();
         let open = |lookup, key, sealed: &[u8]| {
-            Invite::open(
-                &LookupKey([lookup; 16]),
-                &InviteKey::from_bytes([key; 32]),
-                sealed,
-            )
-            .err()
+            Invite::open(&LookupKey([lookup; 16]), &InviteKey::from_bytes([key; 32]), sealed).err()
         };
         assert_eq!(open(9, 2, &sealed), Some(SealError::Decrypt));
         assert_eq!(open(1, 9, &sealed), Some(SealError::Decrypt));
@@ -257,18 +227,9 @@ mod tests {
     #[test]
     fn an_invite_that_contradicts_itself_is_refused() {
         for forged in [
-            Invite {
-                group_id: GroupId([0; 32]),
-                ..invite(1)
-            },
-            Invite {
-                epoch: 1,
-                ..invite(1)
-            },
-            Invite {
-                secret: EpochSecret::from_bytes([8; 32]),
-                ..invite(1)
-            },
+            Invite { group_id: GroupId([0; 32]), ..invite(1) },
+            Invite { epoch: 1, ..invite(1) },
+            Invite { secret: EpochSecret::from_bytes([8; 32]), ..invite(1) },
         ] {
             let sealed = seal(&forged).unwrap();
             let opened = Invite::open(&LookupKey([1; 16]), &InviteKey::from_bytes([2; 32]), &sealed);

@@ -63,20 +63,12 @@ impl Wire for DeviceName {
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let text = r.str()?;
-        Self::new(text)
-            .filter(|name| name.0 == text)
-            .ok_or(DecodeError::OutOfRange)
+        Self::new(text).filter(|name| name.0 == text).ok_or(DecodeError::OutOfRange)
     }
 }
 
 fn associated_data(group_id: &GroupId, epoch: Epoch, device: &DeviceId) -> Vec<u8> {
-    [
-        b"sync-relay name v1".as_slice(),
-        &group_id.0,
-        &epoch.to_be_bytes(),
-        device.as_bytes(),
-    ]
-    .concat()
+    [b"sync-relay name v1".as_slice(), &group_id.0, &epoch.to_be_bytes(), device.as_bytes()].concat()
 }
 
 /// Seals a name under the epoch's name key, padded to 64 bytes:
@@ -93,13 +85,7 @@ pub fn seal_name(
     plaintext.resize(PADDED, 0);
     let mut sealed = vec![FORMAT];
     sealed.extend_from_slice(&epoch.to_be_bytes());
-    aead::seal(
-        &keys.name,
-        &associated_data(group_id, epoch, device),
-        &plaintext,
-        rng,
-        &mut sealed,
-    )?;
+    aead::seal(&keys.name, &associated_data(group_id, epoch, device), &plaintext, rng, &mut sealed)?;
     Ok(sealed)
 }
 
@@ -114,11 +100,7 @@ pub fn open_name(
     if crate::blob::claimed_epoch(sealed)? != epoch {
         return Err(SealError::WrongEpoch);
     }
-    let plaintext = aead::open(
-        &keys.name,
-        &associated_data(group_id, epoch, device),
-        &sealed[5..],
-    )?;
+    let plaintext = aead::open(&keys.name, &associated_data(group_id, epoch, device), &sealed[5..])?;
     let mut r = Reader::new(&plaintext);
     let name = DeviceName::take(&mut r)?;
     if r.rest().iter().any(|byte| *byte != 0) {
@@ -147,10 +129,7 @@ mod tests {
             let sealed = seal_name(&keys, &group, 2, &device, &name, &mut rng).unwrap();
             assert_eq!(open_name(&keys, &group, 2, &device, &sealed), Ok(name));
             let other = DeviceSecret::from_bytes([2; 32]).id();
-            assert_eq!(
-                open_name(&keys, &group, 2, &other, &sealed),
-                Err(SealError::Decrypt)
-            );
+            assert_eq!(open_name(&keys, &group, 2, &other, &sealed), Err(SealError::Decrypt));
             lengths.push(sealed.len());
         }
         assert!(lengths.iter().all(|len| *len == lengths[0]));
@@ -161,10 +140,7 @@ mod tests {
         assert_eq!(DeviceName::new(" \t"), None);
         assert_eq!(DeviceName::new("a\nb"), None);
         assert_eq!(DeviceName::new(&"x".repeat(MAX_NAME + 1)), None);
-        assert_eq!(
-            DeviceName::shortened(&"ä".repeat(40), "device").as_str().len(),
-            MAX_NAME
-        );
+        assert_eq!(DeviceName::shortened(&"ä".repeat(40), "device").as_str().len(), MAX_NAME);
         assert_eq!(DeviceName::shortened("", "device").as_str(), "device");
     }
 }

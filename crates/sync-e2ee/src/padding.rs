@@ -24,14 +24,8 @@ mod tests {
     #[test]
     fn lengths_are_those_of_the_paper() {
         // Computed with the formula of §4 of the paper.
-        for (len, padded) in [
-            (0, 256),
-            (256, 256),
-            (257, 272),
-            (1000, 1024),
-            (1025, 1088),
-            (65_537, 67_584),
-        ] {
+        for (len, padded) in [(0, 256), (256, 256), (257, 272), (1000, 1024), (1025, 1088), (65_537, 67_584)]
+        {
             assert_eq!(padded_len(len, usize::MAX), padded, "{len}");
         }
     }
@@ -40,10 +34,7 @@ mod tests {
     fn padding_costs_little_and_stops_at_the_limit() {
         for len in 256..70_000 {
             let padded = padded_len(len, usize::MAX);
-            assert!(
-                padded >= len && (padded - len) * 100 <= len * 12,
-                "{len} became {padded}"
-            );
+            assert!(padded >= len && (padded - len) * 100 <= len * 12, "{len} became {padded}");
             assert_eq!(padded_len(padded, usize::MAX), padded, "padding is stable");
         }
         assert_eq!(padded_len(1_000_001, 1_000_010), 1_000_010);

@@ -36,8 +36,7 @@ impl EpochSecret {
         let hkdf = Hkdf::<Sha256>::new(None, &*self.0);
         let derive = |label: &[u8]| {
             let mut key = Zeroizing::new([0; 32]);
-            hkdf.expand(label, &mut *key)
-                .expect("32 bytes are within HKDF's bound");
+            hkdf.expand(label, &mut *key).expect("32 bytes are within HKDF's bound");
             key
         };
         let signing = SigningKey::from_bytes(&derive(b"sync-relay auth seed v1"));
@@ -83,9 +82,7 @@ impl EpochKeys {
 
 impl fmt::Debug for EpochKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EpochKeys")
-            .field("auth_key", &self.auth_key)
-            .finish_non_exhaustive()
+        f.debug_struct("EpochKeys").field("auth_key", &self.auth_key).finish_non_exhaustive()
     }
 }
 
@@ -99,10 +96,7 @@ mod tests {
     fn keys_follow_from_the_secret_and_differ_from_each_other() {
         let keys = EpochSecret::from_bytes([7; 32]).keys();
         let again = EpochSecret::from_bytes([7; 32]).keys();
-        assert_eq!(
-            (*keys.blob, *keys.name, keys.auth_key),
-            (*again.blob, *again.name, again.auth_key)
-        );
+        assert_eq!((*keys.blob, *keys.name, keys.auth_key), (*again.blob, *again.name, again.auth_key));
         assert_ne!(*keys.blob, *keys.name);
         assert_ne!(keys.auth_key, EpochSecret::from_bytes([8; 32]).keys().auth_key);
     }
@@ -113,12 +107,8 @@ mod tests {
         let group_id = keys.founds_group();
         assert_eq!(KeyLog::new(keys.auth_key()).verify(&group_id), Ok(()));
         let device = DeviceSecret::from_bytes([1; 32]).id();
-        let proof = MembershipProof {
-            handshake_hash: &[2; 32],
-            group_id: &group_id,
-            epoch: 0,
-            device_id: &device,
-        };
+        let proof =
+            MembershipProof { handshake_hash: &[2; 32], group_id: &group_id, epoch: 0, device_id: &device };
         assert_eq!(proof.verify(&keys.auth_key(), &keys.prove(&proof)), Ok(()));
     }
 

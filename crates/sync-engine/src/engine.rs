@@ -103,9 +103,7 @@ impl Engine {
     /// A new device. `seed` is 32 fresh random bytes; the first output stores the device.
     pub fn create(seed: [u8; 32], device: NewDevice) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
-        let (url, pin) = device
-            .relay
-            .map_or((None, None), |relay| (Some(relay.url), relay.key));
+        let (url, pin) = device.relay.map_or((None, None), |relay| (Some(relay.url), relay.key));
         let mut platform = device.platform;
         while platform.len() > sync_e2ee::MAX_PLATFORM {
             platform.pop();
@@ -117,13 +115,7 @@ impl Engine {
                 platform,
                 access_token: device.access_token,
             },
-            relay: RelayRow {
-                url,
-                pin,
-                version_floor: 0,
-                default_ttl: None,
-                max_blob: DEFAULT_MAX_BLOB,
-            },
+            relay: RelayRow { url, pin, version_floor: 0, default_ttl: None, max_blob: DEFAULT_MAX_BLOB },
             group: None,
             progress: ProgressRow {
                 store_id: StoreId::NONE,
@@ -136,12 +128,8 @@ impl Engine {
             outbox: VecDeque::new(),
             peers: BTreeMap::new(),
         };
-        let changes = vec![
-            state.device.change(),
-            state.relay.change(),
-            state.progress.change(),
-            state.chain.change(),
-        ];
+        let changes =
+            vec![state.device.change(), state.relay.change(), state.progress.change(), state.chain.change()];
         let mut engine = Self::with(rng, state);
         engine.store(changes);
         engine.finish_step();
@@ -329,8 +317,7 @@ impl Engine {
 
     /// Notes what this step changes.
     fn store(&mut self, changes: impl IntoIterator<Item = Change>) {
-        self.changes
-            .extend(changes.into_iter().map(|change| (change.key.clone(), change)));
+        self.changes.extend(changes.into_iter().map(|change| (change.key.clone(), change)));
     }
 
     /// What to do once this step's changes are durable.
@@ -375,13 +362,7 @@ impl Engine {
 fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
     let mut chain_id = ChainId([0; 16]);
     rng.fill_bytes(&mut chain_id.0);
-    ChainRow {
-        chain_id,
-        next_seq: 0,
-        prev: BlobHash([0; 32]),
-        prev_expires: UnixMs(0),
-        next_blob: 0,
-    }
+    ChainRow { chain_id, next_seq: 0, prev: BlobHash([0; 32]), prev_expires: UnixMs(0), next_blob: 0 }
 }
 
 impl ChainRow {

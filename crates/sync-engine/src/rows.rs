@@ -44,10 +44,7 @@ const MAX_SECRETS: usize = sync_types::limits::MAX_KEY_LINKS + 1;
 const MAX_CHAINS: usize = 16;
 
 fn put<T: Wire>(key: Vec<u8>, row: &T) -> Change {
-    Change {
-        key,
-        value: Some(Zeroizing::new(encode(row))),
-    }
+    Change { key, value: Some(Zeroizing::new(encode(row))) }
 }
 
 /// Who this device is.
@@ -115,10 +112,7 @@ impl Wire for RelayRow {
         r.array(5)?;
         let url = <Option<String> as Wire>::take(r)?;
         Ok(Self {
-            url: url
-                .map(|text| text.parse())
-                .transpose()
-                .map_err(|_| DecodeError::OutOfRange)?,
+            url: url.map(|text| text.parse()).transpose().map_err(|_| DecodeError::OutOfRange)?,
             pin: <Option<RelayKey> as Wire>::take(r)?,
             version_floor: u16::take(r)?,
             default_ttl: <Option<u32> as Wire>::take(r)?,
@@ -166,11 +160,7 @@ impl Wire for GroupRow {
             r.array(2)?;
             secrets.insert(Epoch::take(r)?, EpochSecret::from_bytes(<[u8; 32]>::take(r)?));
         }
-        Ok(Self {
-            group_id,
-            key_log,
-            secrets,
-        })
+        Ok(Self { group_id, key_log, secrets })
     }
 }
 
@@ -240,10 +230,7 @@ impl OutboxRow {
     }
 
     pub(crate) fn delete(position: u64) -> Change {
-        Change {
-            key: outbox_key(position),
-            value: None,
-        }
+        Change { key: outbox_key(position), value: None }
     }
 }
 
@@ -281,22 +268,13 @@ impl PeerRow {
 
     /// A chain of this peer; a new one takes the place of the oldest past the bound.
     pub(crate) fn chain(&mut self, chain_id: ChainId) -> &mut PeerChain {
-        let index = self
-            .chains
-            .iter()
-            .position(|chain| chain.chain_id == chain_id)
-            .unwrap_or_else(|| {
-                if self.chains.len() >= MAX_CHAINS {
-                    self.chains.remove(0);
-                }
-                self.chains.push(PeerChain {
-                    chain_id,
-                    seen_next: 0,
-                    hash: BlobHash([0; 32]),
-                    app_next: 0,
-                });
-                self.chains.len() - 1
-            });
+        let index = self.chains.iter().position(|chain| chain.chain_id == chain_id).unwrap_or_else(|| {
+            if self.chains.len() >= MAX_CHAINS {
+                self.chains.remove(0);
+            }
+            self.chains.push(PeerChain { chain_id, seen_next: 0, hash: BlobHash([0; 32]), app_next: 0 });
+            self.chains.len() - 1
+        });
         &mut self.chains[index]
     }
 }

@@ -20,14 +20,8 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 6] = [
-        Self::Reconnect,
-        Self::Greeting,
-        Self::Silence,
-        Self::Presence,
-        Self::Pause,
-        Self::Reader,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Reconnect, Self::Greeting, Self::Silence, Self::Presence, Self::Pause, Self::Reader];
 }
 
 #[derive(Debug, Default)]
@@ -52,9 +46,7 @@ impl Timers {
 
     /// Stops and gives one timer whose time has come.
     pub(crate) fn expired(&mut self, now: MonoMs) -> Option<Timer> {
-        let timer = Timer::ALL
-            .into_iter()
-            .find(|t| self.0[*t as usize].is_some_and(|at| at <= now))?;
+        let timer = Timer::ALL.into_iter().find(|t| self.0[*t as usize].is_some_and(|at| at <= now))?;
         self.stop(timer);
         Some(timer)
     }

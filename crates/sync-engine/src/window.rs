@@ -30,12 +30,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn at(start: Cursor) -> Self {
-        Self {
-            start,
-            end: start,
-            items: VecDeque::new(),
-            bytes: 0,
-        }
+        Self { start, end: start, items: VecDeque::new(), bytes: 0 }
     }
 
     pub(crate) fn end(&self) -> Cursor {
@@ -70,10 +65,7 @@ impl Window {
             taken.push(item);
         }
         // What was left out before the next blob for the app belongs to this page, too.
-        let reach = self
-            .items
-            .front()
-            .map_or(self.end, |next| next.blob.cursor.prev());
+        let reach = self.items.front().map_or(self.end, |next| next.blob.cursor.prev());
         self.start = reach;
         (taken, reach)
     }
@@ -82,11 +74,7 @@ impl Window {
     pub(crate) fn drop_to(&mut self, cursor: Cursor) -> Vec<Opened> {
         let mut dropped = Vec::new();
         while self.items.front().is_some_and(|item| item.blob.cursor <= cursor) {
-            dropped.extend(
-                self.items
-                    .pop_front()
-                    .inspect(|item| self.bytes -= item.blob.data.len()),
-            );
+            dropped.extend(self.items.pop_front().inspect(|item| self.bytes -= item.blob.data.len()));
         }
         self.start = self.start.max(cursor);
         self.end = self.end.max(self.start);
@@ -112,11 +100,7 @@ mod tests {
             timestamp: UnixMs(0),
             data: vec![0; 10],
         };
-        Opened {
-            blob,
-            chain_id: ChainId([0; 16]),
-            seq: n,
-        }
+        Opened { blob, chain_id: ChainId([0; 16]), seq: n }
     }
 
     #[test]

@@ -87,20 +87,9 @@ impl MemoryStore {
 
     /// An empty store that does what it should not.
     pub fn with_faults(store_id: StoreId, policy: Policy, faults: Faults) -> Self {
-        let current = State {
-            store_id,
-            groups: BTreeMap::new(),
-            invites: BTreeMap::new(),
-        };
-        let inner = Mutex::new(Inner {
-            current,
-            durable: None,
-        });
-        Self {
-            policy,
-            faults,
-            inner,
-        }
+        let current = State { store_id, groups: BTreeMap::new(), invites: BTreeMap::new() };
+        let inner = Mutex::new(Inner { current, durable: None });
+        Self { policy, faults, inner }
     }
 
     /// The store's id.
@@ -113,10 +102,7 @@ impl MemoryStore {
         let mut inner = self.inner();
         inner.durable = self.faults.ack_before_commit.then(|| inner.current.clone());
         let state = &mut inner.current;
-        batch
-            .iter()
-            .map(|op| state.write(op, &self.policy, self.faults))
-            .collect()
+        batch.iter().map(|op| state.write(op, &self.policy, self.faults)).collect()
     }
 
     /// [`Store::read`], without waiting.
@@ -136,11 +122,7 @@ impl MemoryStore {
     pub fn wipe(&self, store_id: StoreId) {
         let mut inner = self.inner();
         inner.durable = None;
-        inner.current = State {
-            store_id,
-            groups: BTreeMap::new(),
-            invites: BTreeMap::new(),
-        };
+        inner.current = State { store_id, groups: BTreeMap::new(), invites: BTreeMap::new() };
     }
 
     /// Removes a device from its group, as a rotation will.
@@ -186,10 +168,7 @@ impl State {
         let facts = AdmitFacts {
             store_id: self.store_id,
             group: group.map(|group| (group.key_log.clone(), group.max_cursor)),
-            device: device.map(|device| DeviceFacts {
-                acked: device.acked,
-                revoked: device.revoked,
-            }),
+            device: device.map(|device| DeviceFacts { acked: device.acked, revoked: device.revoked }),
             groups: self.groups.len() as u64,
             devices: group.map_or(0, |g| g.devices.values().filter(|d| !d.revoked).count() as u64),
         };
@@ -201,17 +180,9 @@ impl State {
         if let Some(log) = plan.new_log {
             group.key_log = log;
         }
-        let device = Device {
-            name: op.name.clone(),
-            acked: plan.acked,
-            last_seen: op.now,
-            revoked: false,
-        };
+        let device = Device { name: op.name.clone(), acked: plan.acked, last_seen: op.now, revoked: false };
         group.devices.insert(op.device, device);
-        Ok(WriteResult::Admitted(Admitted {
-            epoch: plan.epoch,
-            acked: plan.acked,
-        }))
+        Ok(WriteResult::Admitted(Admitted { epoch: plan.epoch, acked: plan.acked }))
     }
 
     fn push(&mut self, op: &PushOp, policy: &Policy, faults: Faults) -> WriteOutcome {
@@ -270,26 +241,16 @@ impl State {
     }
 
     fn create_invite(&mut self, op: &CreateInvite) -> WriteOutcome {
-        self.invites
-            .retain(|_, (facts, _)| !invite_is_over(facts, op.now));
+        self.invites.retain(|_, (facts, _)| !invite_is_over(facts, op.now));
         plan_create_invite(self.invites.contains_key(&op.lookup), self.invites.len() as u64)?;
-        let facts = InviteFacts {
-            expires_at: op.expires_at,
-            revoke_hash: op.revoke_hash,
-            claimed: None,
-        };
-        self.invites
-            .insert(op.lookup.clone(), (facts, op.payload.clone()));
+        let facts = InviteFacts { expires_at: op.expires_at, revoke_hash: op.revoke_hash, claimed: None };
+        self.invites.insert(op.lookup.clone(), (facts, op.payload.clone()));
         Ok(WriteResult::InviteCreated)
     }
 
     fn claim_invite(&mut self, op: &ClaimInvite) -> WriteOutcome {
         let invite = self.invites.get_mut(&op.lookup);
-        let plan = plan_claim(
-            invite.as_ref().map(|(facts, _)| facts),
-            op.claim_hash.as_ref(),
-            op.now,
-        )?;
+        let plan = plan_claim(invite.as_ref().map(|(facts, _)| facts), op.claim_hash.as_ref(), op.now)?;
         let (facts, payload) = invite.ok_or(Refusal::InviteNotFound)?;
         let expires_at = facts.expires_at;
         let payload = match plan {
@@ -316,20 +277,17 @@ impl State {
     fn read(&self, op: &ReadOp) -> ReadResult {
         match op {
             ReadOp::KeyLog { group } => ReadResult::KeyLog(self.groups.get(group).map(|g| g.key_log.clone())),
-            ReadOp::Backlog {
-                group,
-                last_cursor,
-                limit,
-                inline,
-            } => ReadResult::Backlog(self.groups.get(group).map_or(
-                Backlog {
-                    max_cursor: Cursor::ZERO,
-                    oldest_cursor: Cursor::ZERO.next(),
-                    at_cursor: None,
-                    newest: Vec::new(),
-                },
-                |group| group.backlog(*last_cursor, *limit as usize, *inline),
-            )),
+            ReadOp::Backlog { group, last_cursor, limit, inline } => {
+                ReadResult::Backlog(self.groups.get(group).map_or(
+                    Backlog {
+                        max_cursor: Cursor::ZERO,
+                        oldest_cursor: Cursor::ZERO.next(),
+                        at_cursor: None,
+                        newest: Vec::new(),
+                    },
+                    |group| group.backlog(*last_cursor, *limit as usize, *inline),
+                ))
+            }
             ReadOp::Pull(page) => ReadResult::Page(self.groups.get(&page.group).map_or(
                 PullResponse {
                     blobs: Vec::new(),
@@ -342,11 +300,9 @@ impl State {
             ReadOp::Devices { group } => {
                 ReadResult::Devices(self.groups.get(group).map(Group::rows).unwrap_or_default())
             }
-            ReadOp::Invite {
-                lookup,
-                revoke_hash,
-                now,
-            } => ReadResult::Invite(self.invite(lookup, revoke_hash, *now)),
+            ReadOp::Invite { lookup, revoke_hash, now } => {
+                ReadResult::Invite(self.invite(lookup, revoke_hash, *now))
+            }
             ReadOp::Stats => ReadResult::Stats(Stats {
                 groups: self.groups.len() as u64,
                 blobs: self.groups.values().map(|group| group.blobs.len() as u64).sum(),
@@ -377,11 +333,7 @@ impl Group {
             let cursor = *self.places.get(id)?;
             let blob = self.blobs.get(&cursor).filter(|blob| blob.blob_id == *id)?;
             let (hash, stored_at) = (blob.hash, blob.stored_at);
-            let known = Known {
-                cursor,
-                hash,
-                stored_at,
-            };
+            let known = Known { cursor, hash, stored_at };
             Some((*id, known))
         };
         op.blobs.iter().filter_map(|blob| known(&blob.blob_id)).collect()
@@ -403,9 +355,7 @@ impl Group {
         }
         if free < bytes {
             let held_by = slowest.filter(|(_, device)| device.acked < self.max_cursor);
-            return Err(Refusal::GroupFull {
-                held_by: held_by.map(|(id, _)| *id),
-            });
+            return Err(Refusal::GroupFull { held_by: held_by.map(|(id, _)| *id) });
         }
         for cursor in dropped {
             if let Some(blob) = self.blobs.remove(&cursor) {

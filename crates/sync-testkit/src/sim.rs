@@ -45,13 +45,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self {
-            devices: 2,
-            steps: 120,
-            wipes: false,
-            faults: Faults::default(),
-            drop_outbox_early: false,
-        }
+        Self { devices: 2, steps: 120, wipes: false, faults: Faults::default(), drop_outbox_early: false }
     }
 }
 
@@ -277,22 +271,15 @@ impl World {
         }
         let delay = if self.rough { 1 + self.below(80) } else { 1 };
         let now = self.ms;
-        let Some(pipe) = self
-            .conns
-            .get_mut(&conn)
-            .map(|c| if up { &mut c.up } else { &mut c.down })
-        else {
+        let Some(pipe) = self.conns.get_mut(&conn).map(|c| if up { &mut c.up } else { &mut c.down }) else {
             return;
         };
         pipe.last_arrival = pipe.last_arrival.max(now + delay);
         let wait = pipe.last_arrival - now;
         for _ in 0..copies {
             let frame = frame.clone();
-            let happening = if up {
-                Happening::ToRelay(conn, frame)
-            } else {
-                Happening::ToClient(conn, frame)
-            };
+            let happening =
+                if up { Happening::ToRelay(conn, frame) } else { Happening::ToClient(conn, frame) };
             self.later(wait, happening);
         }
     }
@@ -308,10 +295,7 @@ impl World {
     }
 
     fn now(&self) -> Now {
-        Now {
-            mono: MonoMs(self.ms),
-            unix: UnixMs(EPOCH_MS + self.ms),
-        }
+        Now { mono: MonoMs(self.ms), unix: UnixMs(EPOCH_MS + self.ms) }
     }
 
     fn below(&mut self, bound: u64) -> u64 {

@@ -70,37 +70,20 @@ async fn cursors_start_at_1_and_have_no_gaps<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
     assert_eq!(page(&store, GROUP, 0, 10, 1000).await.max_cursor, Cursor::ZERO);
     assert_eq!(cursors(apply(&store, &[push(1, b"a")]).await), [1]);
-    let both = PushOp {
-        blobs: vec![blob(2, b"b"), blob(3, b"c")],
-        ..push_in(GROUP, 2, vec![])
-    };
+    let both = PushOp { blobs: vec![blob(2, b"b"), blob(3, b"c")], ..push_in(GROUP, 2, vec![]) };
     let batch = [WriteOp::Push(both), push(4, b"")];
     assert_eq!(cursors(apply(&store, &batch).await), [2, 3, 4]);
-    let expected = [
-        (1, b"a".to_vec()),
-        (2, b"b".to_vec()),
-        (3, b"c".to_vec()),
-        (4, vec![]),
-    ];
+    let expected = [(1, b"a".to_vec()), (2, b"b".to_vec()), (3, b"c".to_vec()), (4, vec![])];
     assert_eq!(log(&store, GROUP).await, expected);
     let page = page(&store, GROUP, 1, 1, 1000).await;
-    assert_eq!(
-        (page.blobs[0].sender_id, page.blobs[0].timestamp),
-        (device(2), UnixMs(20))
-    );
+    assert_eq!((page.blobs[0].sender_id, page.blobs[0].timestamp), (device(2), UnixMs(20)));
     assert_eq!((page.max_cursor, page.oldest_cursor), (cursor(2), cursor(1)));
 }
 
 async fn cursors_go_on_after_a_restart_and_after_all_blobs_are_gone<F: Fixture>(fixture: &F) {
-    let policy = Policy {
-        max_group_storage: 10,
-        ..Policy::default()
-    };
+    let policy = Policy { max_group_storage: 10, ..Policy::default() };
     let store = pair(fixture, policy).await;
-    assert_eq!(
-        cursors(apply(&store, &[push(1, b"12345"), push(2, b"67890")]).await),
-        [1, 2]
-    );
+    assert_eq!(cursors(apply(&store, &[push(1, b"12345"), push(2, b"67890")]).await), [1, 2]);
     apply(&store, &[ack(1, 2), ack(2, 2)]).await;
     // Room for ten bytes is made of everything that there is.
     let store = fixture.reopen(store).await;
@@ -111,33 +94,19 @@ async fn cursors_go_on_after_a_restart_and_after_all_blobs_are_gone<F: Fixture>(
     apply(&store, &[ack(1, 3), ack(2, 3)]).await;
     assert_eq!(cursors(apply(&store, &[push(4, b"1")]).await), [4]);
     let page = page(&store, GROUP, 0, 10, 1000).await;
-    assert_eq!(
-        page.oldest_cursor,
-        cursor(1),
-        "nothing was dropped that somebody lacked"
-    );
+    assert_eq!(page.oldest_cursor, cursor(1), "nothing was dropped that somebody lacked");
 }
 
 async fn a_retry_gets_the_first_cursor_and_other_bytes_conflict<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
     apply(&store, &[push(1, b"a"), push(2, b"b")]).await;
-    let retry = PushOp {
-        now: UnixMs(99),
-        ..push_in(GROUP, 1, vec![blob(1, b"a")])
-    };
+    let retry = PushOp { now: UnixMs(99), ..push_in(GROUP, 1, vec![blob(1, b"a")]) };
     let again = placed(write(&store, WriteOp::Push(retry)).await).expect("a retry is safe");
-    assert_eq!(
-        (again[0].cursor, again[0].stored_at, again[0].fresh),
-        (cursor(1), UnixMs(20), false)
-    );
+    assert_eq!((again[0].cursor, again[0].stored_at, again[0].fresh), (cursor(1), UnixMs(20), false));
     assert_eq!(write(&store, push(1, b"x")).await, Err(Refusal::BlobConflict));
     let batch = [push(3, b"c"), push(3, b"c"), push(3, b"x")];
     let mut outcomes = apply(&store, &batch).await;
-    assert_eq!(
-        outcomes.pop(),
-        Some(Err(Refusal::BlobConflict)),
-        "within one batch, too"
-    );
+    assert_eq!(outcomes.pop(), Some(Err(Refusal::BlobConflict)), "within one batch, too");
     assert_eq!(cursors(outcomes), [3, 3]);
     let twice = push_in(GROUP, 1, vec![blob(4, b"d"), blob(4, b"d"), blob(1, b"a")]);
     assert_eq!(cursors(apply(&store, &[WriteOp::Push(twice)]).await), [4, 4, 1]);
@@ -153,11 +122,7 @@ async fn groups_do_not_touch_each_other<F: Fixture>(fixture: &F) {
     assert_eq!(log(&store, OTHER).await, [(1, b"theirs".to_vec())]);
     assert_eq!(log(&store, GROUP).await.len(), 2);
     let intruder = WriteOp::Push(push_in(OTHER, 2, vec![blob(9, b"")]));
-    assert_eq!(
-        write(&store, intruder).await,
-        Err(Refusal::Revoked),
-        "a device of another group"
-    );
+    assert_eq!(write(&store, intruder).await, Err(Refusal::Revoked), "a device of another group");
     let nowhere = WriteOp::Push(push_in(77, 1, vec![blob(9, b"")]));
     assert_eq!(write(&store, nowhere).await, Err(Refusal::Unknown));
     assert_eq!(stats(&store).await, Stats { groups: 2, blobs: 3 });
@@ -167,18 +132,12 @@ async fn a_batch_is_stored_whole_or_not_at_all<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
     apply(&store, &[push(1, b"a")]).await;
     let bad = push_in(GROUP, 1, vec![blob(2, b"b"), blob(3, b"c"), blob(1, b"other")]);
-    assert_eq!(
-        write(&store, WriteOp::Push(bad)).await,
-        Err(Refusal::BlobConflict)
-    );
+    assert_eq!(write(&store, WriteOp::Push(bad)).await, Err(Refusal::BlobConflict));
     assert_eq!(log(&store, GROUP).await, [(1, b"a".to_vec())]);
     let many = (10..522).map(|n| blob(n, &n.to_be_bytes())).collect();
     let stored = cursors(apply(&store, &[WriteOp::Push(push_in(GROUP, 1, many))]).await);
     assert_eq!(stored, (2..514).collect::<Vec<_>>(), "512 in one, in their order");
-    assert_eq!(
-        log(&store, GROUP).await[512],
-        (513, 521_u32.to_be_bytes().to_vec())
-    );
+    assert_eq!(log(&store, GROUP).await[512], (513, 521_u32.to_be_bytes().to_vec()));
 }
 
 async fn a_refused_write_does_not_touch_its_neighbours<F: Fixture>(fixture: &F) {
@@ -201,11 +160,7 @@ async fn acknowledgements_move_forward_only<F: Fixture>(fixture: &F) {
         assert_eq!(acked(&store, 2).await, stands, "after {claim}");
     }
     assert_eq!(acked(&store, 1).await, 0, "of the other device");
-    assert_eq!(
-        write(&store, ack(9, 1)).await,
-        Ok(WriteResult::Acknowledged),
-        "of nobody"
-    );
+    assert_eq!(write(&store, ack(9, 1)).await, Ok(WriteResult::Acknowledged), "of nobody");
 }
 
 async fn hello_acknowledges_only_under_the_same_store<F: Fixture>(fixture: &F) {
@@ -213,11 +168,7 @@ async fn hello_acknowledges_only_under_the_same_store<F: Fixture>(fixture: &F) {
     let store_id = fixture.store_id(&store);
     assert_ne!(store_id, StoreId::NONE);
     apply(&store, &[push(1, b"a"), push(2, b"b")]).await;
-    let hello = |last, store_id| Admit {
-        last_cursor: cursor(last),
-        store_id,
-        ..admit(GROUP, 2)
-    };
+    let hello = |last, store_id| Admit { last_cursor: cursor(last), store_id, ..admit(GROUP, 2) };
     for (op, stands) in [
         (hello(2, StoreId([9; 16])), 0),
         (hello(2, StoreId::NONE), 0),
@@ -231,142 +182,69 @@ async fn hello_acknowledges_only_under_the_same_store<F: Fixture>(fixture: &F) {
 }
 
 async fn groups_are_made_within_limits<F: Fixture>(fixture: &F) {
-    let policy = Policy {
-        max_groups: 1,
-        max_devices_per_group: 2,
-        ..Policy::default()
-    };
+    let policy = Policy { max_groups: 1, max_devices_per_group: 2, ..Policy::default() };
     let store = pair(fixture, policy).await;
     assert_eq!(come(&store, admit(GROUP, 3)).await, Err(Refusal::TooManyDevices));
-    assert!(
-        come(&store, admit(GROUP, 2)).await.is_ok(),
-        "a device that is known"
-    );
+    assert!(come(&store, admit(GROUP, 2)).await.is_ok(), "a device that is known");
     assert_eq!(come(&store, admit(OTHER, 1)).await, Err(Refusal::TooManyGroups));
-    let denied = Admit {
-        may_create: false,
-        ..admit(OTHER, 1)
-    };
+    let denied = Admit { may_create: false, ..admit(OTHER, 1) };
     assert_eq!(come(&store, denied).await, Err(Refusal::CreationDenied));
     assert_eq!(stats(&store).await.groups, 1, "who was refused has made nothing");
-    let logless = Admit {
-        key_log: None,
-        ..admit(OTHER, 1)
-    };
+    let logless = Admit { key_log: None, ..admit(OTHER, 1) };
     assert_eq!(come(&store, logless).await, Err(Refusal::EpochUnknown));
     fixture.revoke(&store, group(GROUP), device(2)).await;
-    assert!(
-        come(&store, admit(GROUP, 3)).await.is_ok(),
-        "in a removed device's place"
-    );
+    assert!(come(&store, admit(GROUP, 3)).await.is_ok(), "in a removed device's place");
 }
 
 async fn epochs_and_removed_devices_are_checked_in_the_transaction<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
     apply(&store, &[push(1, b"a")]).await;
-    let link = |n| KeyLink {
-        auth_key: AuthKey([n; 32]),
-        content_hash: [n; 32],
-        signature: [n; 64],
-    };
+    let link = |n| KeyLink { auth_key: AuthKey([n; 32]), content_hash: [n; 32], signature: [n; 64] };
     let rotated = |epoch: Epoch, links: &[u8], device_no| Admit {
         epoch,
-        key_log: Some(KeyLog {
-            genesis: genesis(GROUP),
-            links: links.iter().map(|n| link(*n)).collect(),
-        }),
+        key_log: Some(KeyLog { genesis: genesis(GROUP), links: links.iter().map(|n| link(*n)).collect() }),
         ..admit(GROUP, device_no)
     };
     assert_eq!(come(&store, rotated(1, &[5], 2)).await.map(|a| a.epoch), Ok(1));
     let op = ReadOp::KeyLog { group: group(GROUP) };
     let log_now = store.read(&op).await.expect("the store works");
     assert!(matches!(log_now, ReadResult::KeyLog(Some(log)) if log.links == [link(5)]));
-    assert_eq!(
-        come(&store, rotated(1, &[6], 2)).await,
-        Err(Refusal::KeyLogConflict)
-    );
-    let stranger = Admit {
-        key_log: None,
-        ..admit(GROUP, 3)
-    };
-    assert_eq!(
-        come(&store, stranger).await,
-        Err(Refusal::EpochStale),
-        "a stranger of an old epoch"
-    );
-    assert_eq!(
-        come(&store, admit(GROUP, 1)).await.map(|a| a.epoch),
-        Ok(1),
-        "a sleeper may come in"
-    );
+    assert_eq!(come(&store, rotated(1, &[6], 2)).await, Err(Refusal::KeyLogConflict));
+    let stranger = Admit { key_log: None, ..admit(GROUP, 3) };
+    assert_eq!(come(&store, stranger).await, Err(Refusal::EpochStale), "a stranger of an old epoch");
+    assert_eq!(come(&store, admit(GROUP, 1)).await.map(|a| a.epoch), Ok(1), "a sleeper may come in");
     assert_eq!(write(&store, push(2, b"b")).await, Err(Refusal::EpochStale));
-    assert_eq!(
-        cursors(apply(&store, &[push(1, b"a")]).await),
-        [1],
-        "a retry may be late"
-    );
-    let new = PushOp {
-        epoch: 1,
-        ..push_in(GROUP, 2, vec![blob(2, b"b")])
-    };
+    assert_eq!(cursors(apply(&store, &[push(1, b"a")]).await), [1], "a retry may be late");
+    let new = PushOp { epoch: 1, ..push_in(GROUP, 2, vec![blob(2, b"b")]) };
     assert_eq!(cursors(apply(&store, &[WriteOp::Push(new.clone())]).await), [2]);
 
     fixture.revoke(&store, group(GROUP), device(2)).await;
     assert_eq!(come(&store, rotated(1, &[5], 2)).await, Err(Refusal::Revoked));
-    let more = PushOp {
-        blobs: vec![blob(3, b"c")],
-        ..new.clone()
-    };
+    let more = PushOp { blobs: vec![blob(3, b"c")], ..new.clone() };
     assert_eq!(write(&store, WriteOp::Push(more)).await, Err(Refusal::Revoked));
-    assert_eq!(
-        cursors(apply(&store, &[WriteOp::Push(new)]).await),
-        [2],
-        "even its retry"
-    );
-    assert_eq!(
-        devices(&store, GROUP).await.len(),
-        1,
-        "removed devices are not listed"
-    );
+    assert_eq!(cursors(apply(&store, &[WriteOp::Push(new)]).await), [2], "even its retry");
+    assert_eq!(devices(&store, GROUP).await.len(), 1, "removed devices are not listed");
 }
 
 async fn a_full_group_makes_room_only_of_what_everyone_has<F: Fixture>(fixture: &F) {
-    let policy = Policy {
-        max_group_storage: 10,
-        ..Policy::default()
-    };
+    let policy = Policy { max_group_storage: 10, ..Policy::default() };
     let store = pair(fixture, policy).await;
     apply(&store, &[push(1, b"1234"), push(2, b"5678")]).await;
     apply(&store, &[ack(1, 2)]).await;
-    let full = Refusal::GroupFull {
-        held_by: Some(device(2)),
-    };
+    let full = Refusal::GroupFull { held_by: Some(device(2)) };
     assert_eq!(write(&store, push(3, b"abcd")).await, Err(full));
-    assert_eq!(
-        cursors(apply(&store, &[push(1, b"1234"), push(3, b"ab")]).await),
-        [1, 3]
-    );
+    assert_eq!(cursors(apply(&store, &[push(1, b"1234"), push(3, b"ab")]).await), [1, 3]);
     apply(&store, &[ack(2, 1)]).await;
     assert_eq!(cursors(apply(&store, &[push(4, b"cdef")]).await), [4]);
-    let left: Vec<u64> = log(&store, GROUP)
-        .await
-        .into_iter()
-        .map(|(cursor, _)| cursor)
-        .collect();
+    let left: Vec<u64> = log(&store, GROUP).await.into_iter().map(|(cursor, _)| cursor).collect();
     assert_eq!(left, [2, 3, 4], "the oldest that both have made room");
     let huge = Refusal::GroupFull { held_by: None };
     assert_eq!(write(&store, push(5, b"12345678901")).await, Err(huge));
 
     // What never expires is never dropped for room.
-    let policy = Policy {
-        max_group_storage: 10,
-        ..Policy::default()
-    };
+    let policy = Policy { max_group_storage: 10, ..Policy::default() };
     let store = pair(fixture, policy).await;
-    let for_ever = NewBlob {
-        expires_at: None,
-        ..blob(1, b"12345678")
-    };
+    let for_ever = NewBlob { expires_at: None, ..blob(1, b"12345678") };
     apply(&store, &[WriteOp::Push(push_in(GROUP, 1, vec![for_ever]))]).await;
     apply(&store, &[ack(1, 1), ack(2, 1)]).await;
     let full = Refusal::GroupFull { held_by: None };
@@ -374,20 +252,11 @@ async fn a_full_group_makes_room_only_of_what_everyone_has<F: Fixture>(fixture: 
 }
 
 async fn a_full_store_refuses<F: Fixture>(fixture: &F) {
-    let policy = Policy {
-        max_db_size: 1 << 20,
-        ..Policy::default()
-    };
+    let policy = Policy { max_db_size: 1 << 20, ..Policy::default() };
     let store = pair(fixture, policy).await;
     apply(&store, &[push(1, &[1; 1000])]).await;
-    assert_eq!(
-        write(&store, push(2, &vec![0; 1 << 20])).await,
-        Err(Refusal::StoreFull)
-    );
-    assert_eq!(
-        cursors(apply(&store, &[push(1, &[1; 1000]), push(3, b"small")]).await),
-        [1, 2]
-    );
+    assert_eq!(write(&store, push(2, &vec![0; 1 << 20])).await, Err(Refusal::StoreFull));
+    assert_eq!(cursors(apply(&store, &[push(1, &[1; 1000]), push(3, b"small")]).await), [1, 2]);
 }
 
 async fn pages_are_bounded_by_count_and_bytes<F: Fixture>(fixture: &F) {
@@ -426,8 +295,7 @@ async fn a_backlog_tells_the_newest<F: Fixture>(fixture: &F) {
     apply(&store, &writes).await;
     let told = |backlog: &Backlog| -> Vec<(u64, u32, bool)> {
         let news = backlog.newest.iter();
-        news.map(|n| (n.cursor.get(), n.size, n.payload.is_some()))
-            .collect()
+        news.map(|n| (n.cursor.get(), n.size, n.payload.is_some())).collect()
     };
     let inline = backlog(&store, 1, 3, true).await;
     assert_eq!(told(&inline), [(3, 5, true), (4, 5, true), (5, 4097, false)]);
@@ -441,22 +309,13 @@ async fn a_backlog_tells_the_newest<F: Fixture>(fixture: &F) {
 
 async fn devices_are_listed<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
-    let seen = Seen {
-        group: group(GROUP),
-        device: device(2),
-        now: UnixMs(500),
-    };
+    let seen = Seen { group: group(GROUP), device: device(2), now: UnixMs(500) };
     write(&store, WriteOp::Seen(seen)).await.expect("noted");
-    let renamed = Admit {
-        name: b"new".to_vec(),
-        ..admit(GROUP, 1)
-    };
+    let renamed = Admit { name: b"new".to_vec(), ..admit(GROUP, 1) };
     come(&store, renamed).await.expect("let in");
     let rows: Vec<_> = devices(&store, GROUP).await;
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|r| (r.device_id, r.device_name.as_slice(), r.last_seen.0, r.online))
-        .collect();
+    let rows: Vec<_> =
+        rows.iter().map(|r| (r.device_id, r.device_name.as_slice(), r.last_seen.0, r.online)).collect();
     let expected: [(DeviceId, &[u8], u64, bool); 2] =
         [(device(1), b"new", 10, false), (device(2), &[2; 3], 500, false)];
     assert_eq!(rows, expected);
@@ -466,27 +325,12 @@ async fn devices_are_listed<F: Fixture>(fixture: &F) {
 async fn everything_is_still_there_after_a_restart<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
     let id = fixture.store_id(&store);
-    apply(
-        &store,
-        &[push(1, b"a"), push(2, &[9; 70_000]), ack(2, 1), invite("one", 0)],
-    )
-    .await;
-    let before = (
-        log(&store, GROUP).await,
-        devices(&store, GROUP).await,
-        stats(&store).await,
-    );
+    apply(&store, &[push(1, b"a"), push(2, &[9; 70_000]), ack(2, 1), invite("one", 0)]).await;
+    let before = (log(&store, GROUP).await, devices(&store, GROUP).await, stats(&store).await);
     let store = fixture.reopen(store).await;
     assert_eq!(fixture.store_id(&store), id);
-    let after = (
-        log(&store, GROUP).await,
-        devices(&store, GROUP).await,
-        stats(&store).await,
-    );
+    let after = (log(&store, GROUP).await, devices(&store, GROUP).await, stats(&store).await);
     assert_eq!(before, after);
     assert_eq!(status(&store, "one", TOKEN, 1).await, InviteStatus::Pending);
-    assert_eq!(
-        cursors(apply(&store, &[push(1, b"a"), push(3, b"c")]).await),
-        [1, 3]
-    );
+    assert_eq!(cursors(apply(&store, &[push(1, b"a"), push(3, b"c")]).await), [1, 3]);
 }

@@ -33,9 +33,7 @@ fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan) -> Summary {
 
 /// How many of the first seeds find a planted fault.
 fn found(seeds: u64, plan: Plan) -> Vec<(u64, String)> {
-    (0..seeds)
-        .filter_map(|seed| Some((seed, run(seed, plan).err()?)))
-        .collect()
+    (0..seeds).filter_map(|seed| Some((seed, run(seed, plan).err()?))).collect()
 }
 
 fn devices(seed: u64) -> usize {
@@ -47,10 +45,7 @@ const SEEDS: u64 = if cfg!(feature = "thorough") { 1_000 } else { 60 };
 
 #[test]
 fn every_promised_push_arrives_once_and_in_order() {
-    let sum = run_all(SEEDS, |seed| Plan {
-        devices: devices(seed),
-        ..Plan::default()
-    });
+    let sum = run_all(SEEDS, |seed| Plan { devices: devices(seed), ..Plan::default() });
     println!("{sum:?}");
     if number("SIM_SEED").is_none() {
         // The world was rough enough to mean something.
@@ -62,11 +57,7 @@ fn every_promised_push_arrives_once_and_in_order() {
 
 #[test]
 fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice() {
-    let sum = run_all(SEEDS / 2, |seed| Plan {
-        devices: devices(seed),
-        wipes: true,
-        ..Plan::default()
-    });
+    let sum = run_all(SEEDS / 2, |seed| Plan { devices: devices(seed), wipes: true, ..Plan::default() });
     println!("{sum:?}");
     if number("SIM_SEED").is_none() {
         assert!(sum.resets as u64 > SEEDS / 2, "{sum:?}");
@@ -75,47 +66,23 @@ fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice() {
 
 #[test]
 fn an_ack_before_the_commit_is_found() {
-    let faults = Faults {
-        ack_before_commit: true,
-        ..Faults::default()
-    };
-    let found = found(
-        60,
-        Plan {
-            faults,
-            ..Plan::default()
-        },
-    );
+    let faults = Faults { ack_before_commit: true, ..Faults::default() };
+    let found = found(60, Plan { faults, ..Plan::default() });
     println!("{} of 60: {:?}", found.len(), found.first());
     assert!(!found.is_empty());
 }
 
 #[test]
 fn a_reused_cursor_is_found() {
-    let faults = Faults {
-        reuse_cursor: true,
-        ..Faults::default()
-    };
-    let found = found(
-        5,
-        Plan {
-            faults,
-            ..Plan::default()
-        },
-    );
+    let faults = Faults { reuse_cursor: true, ..Faults::default() };
+    let found = found(5, Plan { faults, ..Plan::default() });
     println!("{} of 5: {:?}", found.len(), found.first());
     assert_eq!(found.len(), 5);
 }
 
 #[test]
 fn an_outbox_row_that_is_dropped_early_is_found() {
-    let found = found(
-        60,
-        Plan {
-            drop_outbox_early: true,
-            ..Plan::default()
-        },
-    );
+    let found = found(60, Plan { drop_outbox_early: true, ..Plan::default() });
     println!("{} of 60: {:?}", found.len(), found.first());
     assert!(!found.is_empty());
 }

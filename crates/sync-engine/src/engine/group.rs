@@ -28,11 +28,7 @@ impl Engine {
         let secret = EpochSecret::generate(&mut self.rng);
         let key_log = KeyLog::new(secret.keys().auth_key());
         let group_id = secret.keys().founds_group();
-        self.enter(GroupRow {
-            group_id,
-            key_log,
-            secrets: BTreeMap::from([(0, secret)]),
-        })
+        self.enter(GroupRow { group_id, key_log, secrets: BTreeMap::from([(0, secret)]) })
     }
 
     /// Becomes a member of an invite's group.
@@ -46,21 +42,13 @@ impl Engine {
         let me = self.me();
         let mut changes = vec![self.state.relay.change()];
         for entry in invite.roster.into_iter().filter(|entry| entry.device_id != me) {
-            let row = PeerRow {
-                name: entry.name,
-                platform: entry.platform,
-                chains: Vec::new(),
-            };
+            let row = PeerRow { name: entry.name, platform: entry.platform, chains: Vec::new() };
             changes.push(row.change(&entry.device_id));
             self.state.peers.insert(entry.device_id, row);
         }
         self.store(changes);
         let secrets = BTreeMap::from([(invite.epoch, invite.secret)]);
-        self.enter(GroupRow {
-            group_id: invite.group_id,
-            key_log: invite.key_log,
-            secrets,
-        })?;
+        self.enter(GroupRow { group_id: invite.group_id, key_log: invite.key_log, secrets })?;
         self.reply_when_stored(id, Reply::Done);
         Ok(())
     }
@@ -75,8 +63,7 @@ impl Engine {
             name: self.state.device.name.clone(),
             platform: self.state.device.platform.clone(),
         };
-        self.enqueue(Kind::Control, encode(&announce), Some(0))
-            .map(|_| ())
+        self.enqueue(Kind::Control, encode(&announce), Some(0)).map(|_| ())
     }
 
     pub(super) fn derive_keys(&mut self) {
@@ -117,24 +104,14 @@ impl Engine {
             created_by: me,
             expires,
         };
-        let payload = invite
-            .seal(lookup, key, &mut self.rng)
-            .map_err(|_| EngineError::InviteTooLarge)?;
-        Ok(SealedInvite {
-            payload,
-            expires,
-            relay,
-            relay_key,
-        })
+        let payload = invite.seal(lookup, key, &mut self.rng).map_err(|_| EngineError::InviteTooLarge)?;
+        Ok(SealedInvite { payload, expires, relay, relay_key })
     }
 
     fn roster(&self, me: DeviceId) -> Vec<RosterEntry> {
         let chain = &self.state.chain;
-        let own_tip = chain.next_seq.checked_sub(1).map(|seq| Tip {
-            chain_id: chain.chain_id,
-            seq,
-            hash: chain.prev,
-        });
+        let own_tip =
+            chain.next_seq.checked_sub(1).map(|seq| Tip { chain_id: chain.chain_id, seq, hash: chain.prev });
         let own = RosterEntry {
             device_id: me,
             name: Some(self.state.device.name.clone()),
@@ -147,11 +124,7 @@ impl Engine {
             platform: peer.platform.clone(),
             tip: peer.chains.last().and_then(|chain| {
                 let seq = chain.seen_next.checked_sub(1)?;
-                Some(Tip {
-                    chain_id: chain.chain_id,
-                    seq,
-                    hash: chain.hash,
-                })
+                Some(Tip { chain_id: chain.chain_id, seq, hash: chain.hash })
             }),
         });
         std::iter::once(own).chain(peers).collect()

@@ -37,11 +37,10 @@ impl Engine {
 
     /// Cursors and head start anew. Chains stay: they keep what was read from being read again.
     pub(super) fn start_over(&mut self, store_id: StoreId) {
-        let group_id = self
-            .state
-            .group
-            .as_ref()
-            .map_or(GroupId::NONE, |group| group.group_id);
+        let group_id = self.state.group.as_ref().map_or(GroupId::NONE, |group| group.group_id);
+        if self.state.progress.store_id != StoreId::NONE {
+            self.delivered.start_over();
+        }
         self.state.progress = ProgressRow {
             store_id,
             app_cursor: Cursor::ZERO,
@@ -51,7 +50,6 @@ impl Engine {
         };
         self.max_cursor = Cursor::ZERO;
         self.window = Window::at(Cursor::ZERO);
-        self.delivered.start_over();
         self.durable = (Cursor::ZERO, None);
         self.store_progress();
     }
@@ -63,17 +61,8 @@ impl Engine {
         if seen >= self.max_cursor || enough || self.asked(|r| matches!(r, Request::Sync { .. })) {
             return;
         }
-        let request = Request::Sync {
-            after: seen,
-            known: self.max_cursor,
-        };
-        self.send_request(
-            Message::Pull(Pull {
-                after_cursor: seen,
-                limit: 0,
-            }),
-            request,
-        );
+        let request = Request::Sync { after: seen, known: self.max_cursor };
+        self.send_request(Message::Pull(Pull { after_cursor: seen, limit: 0 }), request);
     }
 
     /// A page after what was seen.
@@ -158,25 +147,13 @@ impl Engine {
             match self.open_blob(&entry.blob_id, &entry.sender_id, payload) {
                 Some(content) => item = self.learn(&entry, content, hash),
                 None => {
-                    self.event(Event::BlobRefused {
-                        cursor: entry.cursor,
-                        sender: entry.sender_id,
-                    });
+                    self.event(Event::BlobRefused { cursor: entry.cursor, sender: entry.sender_id });
                 }
             }
         }
         if let Some(opened) = &item {
-            let Blob {
-                cursor,
-                blob_id,
-                sender,
-                ..
-            } = opened.blob;
-            self.event(Event::BlobAvailable {
-                cursor,
-                blob_id,
-                sender,
-            });
+            let Blob { cursor, blob_id, sender, .. } = opened.blob;
+            self.event(Event::BlobAvailable { cursor, blob_id, sender });
         }
         self.keep(entry.cursor, item);
         Ok(())
@@ -222,12 +199,7 @@ impl Engine {
         let group = self.state.group.as_ref()?;
         let epoch = blob::claimed_epoch(payload).ok()?;
         let keys = self.keys.get(&epoch)?;
-        let context = BlobContext {
-            group_id: group.group_id,
-            epoch,
-            sender: *sender,
-            blob_id: *blob_id,
-        };
+        let context = BlobContext { group_id: group.group_id, epoch, sender: *sender, blob_id: *blob_id };
         blob::open(keys, &context, payload, self.state.relay.max_blob as usize).ok()
     }
 
@@ -250,11 +222,7 @@ impl Engine {
                 Control::Announce { name, platform } => {
                     let joined = peer.name.is_none();
                     (peer.name, peer.platform) = (Some(name.clone()), platform.clone());
-                    joined.then_some(Event::DeviceJoined {
-                        device_id: sender,
-                        name,
-                        platform,
-                    })
+                    joined.then_some(Event::DeviceJoined { device_id: sender, name, platform })
                 }
                 Control::Leave => Some(Event::DeviceRemoved { device_id: sender }),
             };
@@ -279,16 +247,9 @@ fn first_head(group_id: &GroupId, store_id: &StoreId) -> [u8; 32] {
 pub(super) fn check_order(page: &PullResponse, after: Cursor) -> Result<(), EngineError> {
     let starts = page.blobs.first().is_none_or(|first| first.cursor > after);
     let ascending = page.blobs.windows(2).all(|pair| pair[0].cursor < pair[1].cursor);
-    let reach = page
-        .blobs
-        .last()
-        .is_none_or(|last| last.cursor == page.max_cursor);
+    let reach = page.blobs.last().is_none_or(|last| last.cursor == page.max_cursor);
     let progresses = !(page.has_more && page.blobs.is_empty());
-    if starts && ascending && reach && progresses {
-        Ok(())
-    } else {
-        Err(EngineError::RelayMisbehaved)
-    }
+    if starts && ascending && reach && progresses { Ok(()) } else { Err(EngineError::RelayMisbehaved) }
 }
 
 pub(super) fn opened(entry: &StoredBlob, content: Content) -> Opened {

@@ -75,14 +75,10 @@ pub(super) enum Request {
     Push,
     /// The log after what was seen; `known` was the newest cursor then.
     Sync { after: Cursor, known: Cursor },
-    /// The log before what was seen, again, for the app.
-    Again { after: Cursor },
+    /// The log before what was seen then, again, for the app.
+    Again { after: Cursor, seen: Cursor },
     /// A page that the app asked for by cursor.
-    Pull {
-        id: CommandId,
-        after: Cursor,
-        limit: u32,
-    },
+    Pull { id: CommandId, after: Cursor, limit: u32 },
     /// Who is in the group.
     Devices { id: CommandId },
     /// Whether the relay is there.
@@ -106,8 +102,7 @@ impl Engine {
         };
         self.link = Link::Opening;
         self.timers.stop(Timer::Reconnect);
-        self.timers
-            .set(Timer::Greeting, self.now.mono.plus(OPEN_DEADLINE));
+        self.timers.set(Timer::Greeting, self.now.mono.plus(OPEN_DEADLINE));
         self.outputs.push_back(Output::Connect(url));
     }
 
@@ -127,8 +122,7 @@ impl Engine {
     /// Asks the relay whether it is there.
     pub(super) fn probe(&mut self) {
         if matches!(self.link, Link::Online(_)) && !self.timers.is_set(Timer::Presence) {
-            self.timers
-                .set(Timer::Presence, self.now.mono.plus(PRESENCE_TIMEOUT));
+            self.timers.set(Timer::Presence, self.now.mono.plus(PRESENCE_TIMEOUT));
             self.send_request(Message::Presence(Presence::Own(HERE)), Request::Presence);
         }
     }
@@ -142,8 +136,7 @@ impl Engine {
         match Initiator::start(&self.state.device.secret, seed) {
             Ok((initiator, first)) => {
                 self.link = Link::Handshaking(Box::new(initiator));
-                self.timers
-                    .set(Timer::Greeting, self.now.mono.plus(HELLO_DEADLINE));
+                self.timers.set(Timer::Greeting, self.now.mono.plus(HELLO_DEADLINE));
                 self.outputs.push_back(Output::Send(first));
             }
             Err(_) => self.lost(),
@@ -215,12 +208,7 @@ impl Engine {
         };
         self.outputs.extend(frames.into_iter().map(Output::Send));
         let claimed = self.durable.1;
-        self.link = Link::Greeting(Box::new(Greeting {
-            channel,
-            nonce,
-            with_log,
-            claimed,
-        }));
+        self.link = Link::Greeting(Box::new(Greeting { channel, nonce, with_log, claimed }));
     }
 
     fn hello(&mut self, channel: &Channel, with_log: bool) -> Option<Hello> {
@@ -280,10 +268,7 @@ impl Engine {
     fn welcomed(&mut self, welcome: &Welcome) {
         let floor = self.state.relay.version_floor;
         if welcome.version < floor || welcome.version == 0 || welcome.version > PROTOCOL_VERSION {
-            return self.stop(StopReason::Downgraded {
-                found: welcome.version,
-                floor,
-            });
+            return self.stop(StopReason::Downgraded { found: welcome.version, floor });
         }
         if (welcome.max_blob_size as usize) <= SEAL_OVERHEAD || welcome.store_id == StoreId::NONE {
             return self.misbehaved();
@@ -292,9 +277,7 @@ impl Engine {
             return;
         };
         let max_blob = welcome.max_blob_size.min(MAX_BELIEVED_BLOB);
-        greeting
-            .channel
-            .set_max_envelope(max_blob as usize + ENVELOPE_OVERHEAD);
+        greeting.channel.set_max_envelope(max_blob as usize + ENVELOPE_OVERHEAD);
         self.link = Link::Online(Box::new(Session {
             channel: greeting.channel,
             requests: BTreeMap::new(),
@@ -330,7 +313,9 @@ impl Engine {
             (Message::PullResponse(page), Some(Request::Sync { after, known })) => {
                 self.synced(page, after, known)
             }
-            (Message::PullResponse(page), Some(Request::Again { after })) => self.reread(page, after),
+            (Message::PullResponse(page), Some(Request::Again { after, seen })) => {
+                self.reread(page, after, seen)
+            }
             (Message::PullResponse(page), Some(Request::Pull { id, after, limit })) => {
                 self.pulled(page, id, after, limit)
             }
@@ -343,10 +328,7 @@ impl Engine {
                 Ok(())
             }
             (Message::Presence(Presence::Peer(peer)), None) => {
-                self.event(Event::PresenceChanged {
-                    device_id: peer.device_id,
-                    online: peer.status != 0,
-                });
+                self.event(Event::PresenceChanged { device_id: peer.device_id, online: peer.status != 0 });
                 Ok(())
             }
             (Message::Notify(notify), None) => {
@@ -376,11 +358,7 @@ impl Engine {
     /// Decodes an envelope that names this group and comes from this relay.
     fn read(&self, bytes: &[u8]) -> Option<(Envelope, Message)> {
         let (envelope, message) = Envelope::open(bytes).ok()?;
-        let group_id = self
-            .state
-            .group
-            .as_ref()
-            .map_or(GroupId::NONE, |group| group.group_id);
+        let group_id = self.state.group.as_ref().map_or(GroupId::NONE, |group| group.group_id);
         let right_group = envelope.group_id == group_id || envelope.group_id == GroupId::NONE;
         let from_relay = self.state.relay.pin.map(DeviceId::from) == Some(envelope.sender_id);
         (right_group && from_relay).then_some((envelope, message.ok()?))
@@ -413,13 +391,7 @@ impl Engine {
 
     fn reply_refused(&mut self, id: CommandId, code: Option<ErrorCode>, error: &ErrorBody) {
         let code = code.unwrap_or(ErrorCode::BadRequest);
-        self.reply(
-            id,
-            Err(EngineError::Refused {
-                code,
-                message: error.message.clone(),
-            }),
-        );
+        self.reply(id, Err(EngineError::Refused { code, message: error.message.clone() }));
     }
 
     /// The relay ends the session, or does not begin one.
@@ -435,10 +407,7 @@ impl Engine {
                 | C::GroupCreationDenied
                 | C::GroupDeleted
                 | C::DeviceExpired),
-            ) => self.stop(StopReason::Refused {
-                code,
-                message: error.message,
-            }),
+            ) => self.stop(StopReason::Refused { code, message: error.message }),
             Some(C::Replaced) => self.back_off(REPLACED_PAUSE),
             _ => self.back_off(Duration::from_millis(error.retry_after_ms.unwrap_or(0).into())),
         }
@@ -473,17 +442,14 @@ impl Engine {
         {
             self.attempts = 0;
         }
-        let window = BACKOFF_FIRST
-            .saturating_mul(1 << self.attempts.min(10))
-            .min(BACKOFF_MAX);
+        let window = BACKOFF_FIRST.saturating_mul(1 << self.attempts.min(10)).min(BACKOFF_MAX);
         self.attempts += 1;
         let span = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
         let jitter = Duration::from_millis(self.rng.next_u64() % span);
         self.disconnect(EngineError::Unreachable);
         if self.wanted {
             self.link = Link::BackingOff;
-            self.timers
-                .set(Timer::Reconnect, self.now.mono.plus(at_least + jitter));
+            self.timers.set(Timer::Reconnect, self.now.mono.plus(at_least + jitter));
         }
         self.event(Event::Disconnected { stopped: None });
     }
@@ -492,9 +458,7 @@ impl Engine {
     fn stop(&mut self, reason: StopReason) {
         self.stopped = Some(reason.clone());
         self.disconnect(reason.clone().into());
-        self.event(Event::Disconnected {
-            stopped: Some(reason),
-        });
+        self.event(Event::Disconnected { stopped: Some(reason) });
     }
 
     /// Closes because the app wants it, or because there is nothing to connect for.
@@ -507,13 +471,7 @@ impl Engine {
     }
 
     fn disconnect(&mut self, error: EngineError) {
-        for timer in [
-            Timer::Greeting,
-            Timer::Silence,
-            Timer::Presence,
-            Timer::Pause,
-            Timer::Reconnect,
-        ] {
+        for timer in [Timer::Greeting, Timer::Silence, Timer::Presence, Timer::Pause, Timer::Reconnect] {
             self.timers.stop(timer);
         }
         let link = std::mem::replace(&mut self.link, Link::Idle);
@@ -535,8 +493,7 @@ impl Engine {
     }
 
     fn heard(&mut self) {
-        self.timers
-            .set(Timer::Silence, self.now.mono.plus(CLIENT_SILENCE));
+        self.timers.set(Timer::Silence, self.now.mono.plus(CLIENT_SILENCE));
     }
 
     /// Sends a request whose answer will be recognised by its nonce.

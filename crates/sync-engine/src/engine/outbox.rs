@@ -48,21 +48,9 @@ impl Outbox {
     pub(super) fn new(stored: VecDeque<(u64, OutboxRow)>) -> Self {
         let next_position = stored.back().map_or(0, |(position, _)| position + 1);
         let bytes = stored.iter().map(|(_, row)| row.payload.len()).sum();
-        let rows = stored
-            .into_iter()
-            .map(|(position, row)| Waiting {
-                position,
-                row,
-                durable: true,
-            })
-            .collect();
-        Self {
-            rows,
-            bytes,
-            next_position,
-            in_flight: 0,
-            singly: 0,
-        }
+        let rows =
+            stored.into_iter().map(|(position, row)| Waiting { position, row, durable: true }).collect();
+        Self { rows, bytes, next_position, in_flight: 0, singly: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -70,10 +58,7 @@ impl Outbox {
     }
 
     pub(super) fn durable(&mut self, position: u64) {
-        self.rows
-            .iter_mut()
-            .filter(|w| w.position == position)
-            .for_each(|w| w.durable = true);
+        self.rows.iter_mut().filter(|w| w.position == position).for_each(|w| w.durable = true);
     }
 
     /// Forgets what was sent: the connection is gone, and nobody knows what arrived.
@@ -89,11 +74,7 @@ impl Outbox {
         let position = self.next_position;
         self.next_position += 1;
         self.bytes += row.payload.len();
-        self.rows.push_back(Waiting {
-            position,
-            row,
-            durable: false,
-        });
+        self.rows.push_back(Waiting { position, row, durable: false });
         position
     }
 
@@ -117,17 +98,8 @@ impl Outbox {
             if !batch.is_empty() && bytes > max_bytes {
                 break;
             }
-            let OutboxRow {
-                blob_id,
-                payload,
-                ttl,
-                ..
-            } = &waiting.row;
-            batch.push(Push {
-                blob_id: *blob_id,
-                payload: payload.clone(),
-                ttl: *ttl,
-            });
+            let OutboxRow { blob_id, payload, ttl, .. } = &waiting.row;
+            batch.push(Push { blob_id: *blob_id, payload: payload.clone(), ttl: *ttl });
         }
         self.in_flight = batch.len();
         batch
@@ -180,13 +152,7 @@ impl Engine {
         chain.prev = blob::hash(&payload);
         chain.prev_expires = expires;
         let chain_change = chain.change();
-        let row = OutboxRow {
-            blob_id,
-            payload,
-            ttl,
-            seq,
-            void: false,
-        };
+        let row = OutboxRow { blob_id, payload, ttl, seq, void: false };
         let position = self.outbox.add(row.clone());
         self.store([row.change(position), chain_change]);
         self.then(Then::Send(position));
@@ -197,32 +163,17 @@ impl Engine {
     pub(super) fn seen(&self) -> Option<Seen> {
         let progress = &self.state.progress;
         let head = progress.head?;
-        Some(Seen {
-            store_id: progress.store_id,
-            cursor: progress.seen_cursor,
-            head,
-        })
+        Some(Seen { store_id: progress.store_id, cursor: progress.seen_cursor, head })
     }
 
     fn seal(&mut self, blob_id: BlobId, content: Content) -> Result<Vec<u8>, EngineError> {
         let group = self.state.group.as_ref().ok_or(EngineError::NoGroup)?;
         let epoch = group.key_log.epoch();
-        let context = BlobContext {
-            group_id: group.group_id,
-            epoch,
-            sender: self.me(),
-            blob_id,
-        };
+        let context = BlobContext { group_id: group.group_id, epoch, sender: self.me(), blob_id };
         let keys = self.keys.get(&epoch).ok_or(EngineError::NoGroup)?;
-        let options = SealOptions {
-            max_blob: self.state.relay.max_blob as usize,
-            compress: true,
-        };
-        blob::seal(keys, &context, &content, &options, &mut self.rng).map_err(|_: SealError| {
-            EngineError::TooLarge {
-                max: self.max_app_data(),
-            }
-        })
+        let options = SealOptions { max_blob: self.state.relay.max_blob as usize, compress: true };
+        blob::seal(keys, &context, &content, &options, &mut self.rng)
+            .map_err(|_: SealError| EngineError::TooLarge { max: self.max_app_data() })
     }
 
     /// Until when the relay keeps what is pushed now: never later than it really does, since the relay
@@ -259,12 +210,7 @@ impl Engine {
     }
 
     fn pushes_acked(&mut self, stored: &[(BlobId, Cursor)]) -> Result<(), EngineError> {
-        let sent = self
-            .outbox
-            .rows
-            .iter()
-            .take(self.outbox.in_flight)
-            .map(|w| w.row.blob_id);
+        let sent = self.outbox.rows.iter().take(self.outbox.in_flight).map(|w| w.row.blob_id);
         if !sent.eq(stored.iter().map(|(blob_id, _)| *blob_id)) {
             return Err(EngineError::RelayMisbehaved);
         }
@@ -279,10 +225,7 @@ impl Engine {
             };
             changes.push(OutboxRow::delete(done.position));
             self.saw_own(*cursor, *blob_id, blob::hash(&done.row.payload));
-            self.event(Event::PushAcked {
-                blob_id: *blob_id,
-                cursor: *cursor,
-            });
+            self.event(Event::PushAcked { blob_id: *blob_id, cursor: *cursor });
         }
         changes.push(self.state.progress.change());
         self.store(changes);
@@ -296,10 +239,7 @@ impl Engine {
             Some(ErrorCode::RateLimited | ErrorCode::Unavailable) => self.pause(error, BUSY_PAUSE),
             Some(code @ (ErrorCode::GroupStorageFull | ErrorCode::StorageFull)) => {
                 self.pause(error, FULL_PAUSE);
-                self.event(Event::RelayFull {
-                    code,
-                    message: error.message.clone(),
-                });
+                self.event(Event::RelayFull { code, message: error.message.clone() });
             }
             // One blob of a batch spoils it: find out which.
             _ if sent > 1 => self.outbox.singly = sent,
@@ -313,9 +253,7 @@ impl Engine {
 
     /// Sends nothing for as long as the relay asks.
     pub(super) fn pause(&mut self, error: &ErrorBody, otherwise: Duration) {
-        let wait = error
-            .retry_after_ms
-            .map_or(otherwise, |ms| Duration::from_millis(u64::from(ms)));
+        let wait = error.retry_after_ms.map_or(otherwise, |ms| Duration::from_millis(u64::from(ms)));
         self.timers.set(Timer::Pause, self.now.mono.plus(wait));
     }
 
@@ -341,21 +279,11 @@ impl Engine {
             prev_expires: UnixMs(0),
             seen: None,
         };
-        let content = Content {
-            kind: Kind::Void,
-            place,
-            body: hash.0.to_vec(),
-        };
+        let content = Content { kind: Kind::Void, place, body: hash.0.to_vec() };
         let Ok(payload) = self.seal(blob_id, content) else {
             return;
         };
-        let row = OutboxRow {
-            blob_id,
-            payload,
-            ttl: Some(0),
-            seq: refused.seq,
-            void: true,
-        };
+        let row = OutboxRow { blob_id, payload, ttl: Some(0), seq: refused.seq, void: true };
         let changes = vec![row.change(position), self.state.chain.change()];
         if let Some(front) = self.outbox.rows.front_mut() {
             self.outbox.bytes = self.outbox.bytes - front.row.payload.len() + row.payload.len();
@@ -364,10 +292,7 @@ impl Engine {
         }
         self.store(changes);
         self.then(Then::Send(position));
-        self.event(Event::PushRejected {
-            blob_id: refused.blob_id,
-            code,
-        });
+        self.event(Event::PushRejected { blob_id: refused.blob_id, code });
     }
 
     /// Answers those who wait for the outbox to be empty.

@@ -57,11 +57,7 @@ struct Given {
 
 impl From<&Opened> for Given {
     fn from(item: &Opened) -> Self {
-        Self {
-            sender: item.blob.sender,
-            chain_id: item.chain_id,
-            seq: item.seq,
-        }
+        Self { sender: item.blob.sender, chain_id: item.chain_id, seq: item.seq }
     }
 }
 
@@ -77,8 +73,7 @@ impl Delivered {
     }
     /// The relay's log starts anew.
     pub(super) fn start_over(&mut self) {
-        self.before_reset
-            .extend(self.items.drain(..).map(|(_, given)| given));
+        self.before_reset.extend(self.items.drain(..).map(|(_, given)| given));
         self.up_to = Cursor::ZERO;
         self.ids.clear();
         self.bound = Some(Cursor::ZERO);
@@ -86,11 +81,7 @@ impl Delivered {
 
     /// Whether the app was given this before the relay started over.
     pub(super) fn before_reset(&self, sender: &DeviceId, place: &Place) -> bool {
-        let given = Given {
-            sender: *sender,
-            chain_id: place.chain_id,
-            seq: place.seq,
-        };
+        let given = Given { sender: *sender, chain_id: place.chain_id, seq: place.seq };
         self.before_reset.contains(&given)
     }
 
@@ -155,10 +146,7 @@ impl Engine {
     }
 
     fn ask_page(&mut self, id: CommandId, after: Cursor, limit: u32) {
-        let pull = Message::Pull(Pull {
-            after_cursor: after,
-            limit: page_size(limit),
-        });
+        let pull = Message::Pull(Pull { after_cursor: after, limit: page_size(limit) });
         self.send_request(pull, Request::Pull { id, after, limit });
     }
 
@@ -170,19 +158,16 @@ impl Engine {
     /// Fetches again what the app has not read and the window does not hold.
     fn ask_again(&mut self) {
         let after = self.position();
-        if after < self.state.progress.seen_cursor && !self.asked(|r| matches!(r, Request::Again { .. })) {
-            let pull = Message::Pull(Pull {
-                after_cursor: after,
-                limit: DEFAULT_PULL,
-            });
-            self.send_request(pull, Request::Again { after });
+        let seen = self.state.progress.seen_cursor;
+        if after < seen && !self.asked(|r| matches!(r, Request::Again { .. })) {
+            let pull = Message::Pull(Pull { after_cursor: after, limit: DEFAULT_PULL });
+            self.send_request(pull, Request::Again { after, seen });
         }
     }
 
     /// Answers a read from the window, or says that the log ends here.
     fn serve_read(&mut self, id: CommandId, limit: u32) -> bool {
-        self.timers
-            .set(Timer::Reader, self.now.mono.plus(READER_PATIENCE));
+        self.timers.set(Timer::Reader, self.now.mono.plus(READER_PATIENCE));
         let limit = page_size(limit) as usize;
         while self.window.covers(self.position()) {
             let (items, reach) = self.window.take(self.position(), limit);
@@ -206,25 +191,22 @@ impl Engine {
 
     fn deliver(&mut self, id: CommandId, items: Vec<Opened>) {
         let max_cursor = self.position();
-        let given: Vec<_> = items
-            .iter()
-            .map(|item| (item.blob.cursor, Given::from(item)))
-            .collect();
+        let given: Vec<_> = items.iter().map(|item| (item.blob.cursor, Given::from(item))).collect();
         let blobs = items.into_iter().map(|item| item.blob).collect();
-        let page = Page {
-            blobs,
-            max_cursor,
-            has_more: max_cursor < self.max_cursor,
-        };
+        let page = Page { blobs, max_cursor, has_more: max_cursor < self.max_cursor };
         self.delivered.items.extend(given);
         self.delivered.named(max_cursor);
         self.reply(id, Ok(Reply::Page(page)));
     }
 
     /// The log before what was seen, once more: it becomes the window.
-    pub(super) fn reread(&mut self, page: PullResponse, after: Cursor) -> Result<(), EngineError> {
+    pub(super) fn reread(
+        &mut self,
+        page: PullResponse,
+        after: Cursor,
+        seen: Cursor,
+    ) -> Result<(), EngineError> {
         check_order(&page, after)?;
-        let seen = self.state.progress.seen_cursor;
         let mut position = after;
         if page.oldest_cursor.prev() > after {
             position = page.oldest_cursor.prev().min(seen);
@@ -232,16 +214,13 @@ impl Engine {
             self.event(Event::HistoryTruncated { up_to: position });
         }
         self.window = Window::at(position);
-        for entry in page
-            .blobs
-            .iter()
-            .filter(|entry| entry.cursor > position && entry.cursor <= seen)
-        {
+        for entry in page.blobs.iter().filter(|entry| entry.cursor > position && entry.cursor <= seen) {
             self.delivered.saw(entry.cursor, entry.blob_id);
             let item = self.open_unread(entry);
             self.window.extend(entry.cursor, item);
         }
         if !page.has_more {
+            // Whatever was between the page's end and what was seen is deleted. What came since is not.
             self.window.extend(seen, None);
         }
         Ok(())
@@ -254,10 +233,7 @@ impl Engine {
         }
         let content = self.open_blob(&entry.blob_id, &entry.sender_id, entry.payload.as_ref()?)?;
         let chains = &self.state.peers.get(&entry.sender_id)?.chains;
-        let app_next = chains
-            .iter()
-            .find(|c| c.chain_id == content.place.chain_id)
-            .map_or(0, |c| c.app_next);
+        let app_next = chains.iter().find(|c| c.chain_id == content.place.chain_id).map_or(0, |c| c.app_next);
         let new =
             content.place.seq >= app_next && !self.delivered.before_reset(&entry.sender_id, &content.place);
         (content.kind == Kind::Data && new).then(|| opened(entry, content))
@@ -288,14 +264,7 @@ impl Engine {
         } else {
             let max_cursor = page.max_cursor.max(after);
             self.delivered.named(max_cursor);
-            self.reply(
-                id,
-                Ok(Reply::Page(Page {
-                    blobs,
-                    max_cursor,
-                    has_more: page.has_more,
-                })),
-            );
+            self.reply(id, Ok(Reply::Page(Page { blobs, max_cursor, has_more: page.has_more })));
         }
         Ok(())
     }
@@ -315,9 +284,7 @@ impl Engine {
     }
 
     fn acknowledge(&mut self, cursor: Cursor) {
-        let cursor = cursor
-            .min(self.delivered.bound.unwrap_or(cursor))
-            .min(self.state.progress.seen_cursor);
+        let cursor = cursor.min(self.delivered.bound.unwrap_or(cursor)).min(self.state.progress.seen_cursor);
         if cursor <= self.state.progress.app_cursor {
             return;
         }
@@ -344,20 +311,12 @@ impl Engine {
 
     fn mark_given(&mut self, given: Vec<Given>) -> Vec<Change> {
         let mut senders = BTreeSet::new();
-        for Given {
-            sender,
-            chain_id,
-            seq,
-        } in given
-        {
+        for Given { sender, chain_id, seq } in given {
             let chain = self.state.peers.entry(sender).or_default().chain(chain_id);
             chain.app_next = chain.app_next.max(seq.saturating_add(1));
             senders.insert(sender);
         }
-        senders
-            .iter()
-            .filter_map(|id| Some(self.state.peers.get(id)?.change(id)))
-            .collect()
+        senders.iter().filter_map(|id| Some(self.state.peers.get(id)?.change(id))).collect()
     }
 
     /// Tells the relay what the app has, now that this is durable.
@@ -383,8 +342,7 @@ impl Engine {
                     platform: if row.device_id == me {
                         Some(self.state.device.platform.clone())
                     } else {
-                        peer.filter(|p| !p.platform.is_empty())
-                            .map(|p| p.platform.clone())
+                        peer.filter(|p| !p.platform.is_empty()).map(|p| p.platform.clone())
                     },
                     acked_cursor: row.acked_cursor,
                     last_seen: row.last_seen,
@@ -398,9 +356,5 @@ impl Engine {
 }
 
 fn page_size(limit: u32) -> u32 {
-    if limit == 0 {
-        DEFAULT_PULL
-    } else {
-        limit.min(MAX_PULL)
-    }
+    if limit == 0 { DEFAULT_PULL } else { limit.min(MAX_PULL) }
 }

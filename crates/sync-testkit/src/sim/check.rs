@@ -49,19 +49,12 @@ pub fn check(world: &World) -> Result<Summary, String> {
 
 /// The relay's log: cursors from 1, without gaps, and no blob id twice.
 fn relay_log(world: &World) -> Result<BTreeMap<Cursor, StoredBlob>, String> {
-    let group = world.clients[0]
-        .status_group()
-        .ok_or("the first client has no group")?;
+    let group = world.clients[0].status_group().ok_or("the first client has no group")?;
     let mut log = BTreeMap::new();
     let mut ids = BTreeSet::new();
     let mut after = Cursor::ZERO;
     loop {
-        let op = ReadOp::Pull(PullPage {
-            group,
-            after,
-            limit: 1_000,
-            max_bytes: usize::MAX,
-        });
+        let op = ReadOp::Pull(PullPage { group, after, limit: 1_000, max_bytes: usize::MAX });
         let ReadResult::Page(page) = world.relay.store.read_now(&op) else {
             return Err("the relay has no log".to_owned());
         };
@@ -93,9 +86,7 @@ fn nothing_twice(world: &World, number: usize) -> Result<(), String> {
                 && (c.app.promised.values().any(|d| d == data) || c.app.unheard.iter().any(|d| d == data))
         });
         if !pushed {
-            return Err(format!(
-                "client {number} read at {cursor} what {sender:?} never pushed"
-            ));
+            return Err(format!("client {number} read at {cursor} what {sender:?} never pushed"));
         }
     }
     Ok(())
@@ -104,12 +95,7 @@ fn nothing_twice(world: &World, number: usize) -> Result<(), String> {
 /// An app has everything that the others were promised, in the order in which each pushed it.
 fn complete(world: &World, number: usize) -> Result<(), String> {
     let read = &world.clients[number].app.read;
-    for (other, client) in world
-        .clients
-        .iter()
-        .enumerate()
-        .filter(|(other, _)| *other != number)
-    {
+    for (other, client) in world.clients.iter().enumerate().filter(|(other, _)| *other != number) {
         let got: Vec<_> = from(read, client.id);
         for data in client.app.promised.values() {
             if !got.contains(&data) {
@@ -119,19 +105,14 @@ fn complete(world: &World, number: usize) -> Result<(), String> {
         }
         let order: Vec<_> = got.iter().map(|data| place(data)).collect();
         if !order.is_sorted() {
-            return Err(format!(
-                "client {number} got the pushes of client {other} out of order"
-            ));
+            return Err(format!("client {number} got the pushes of client {other} out of order"));
         }
     }
     Ok(())
 }
 
 fn from(read: &BTreeMap<(usize, Cursor), (DeviceId, Vec<u8>)>, sender: DeviceId) -> Vec<&Vec<u8>> {
-    read.values()
-        .filter(|(id, _)| *id == sender)
-        .map(|(_, data)| data)
-        .collect()
+    read.values().filter(|(id, _)| *id == sender).map(|(_, data)| data).collect()
 }
 
 /// The number in `device:number:…`; 0 for the very first push.

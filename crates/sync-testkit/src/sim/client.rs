@@ -99,22 +99,13 @@ impl Client {
 impl World {
     /// The first device makes a group, the others join it with invites.
     pub(super) fn pair(&mut self) -> Result<(), String> {
-        let relay = RelayAddress {
-            url: "https://relay.example".parse().map_err(text)?,
-            key: None,
-        };
+        let relay = RelayAddress { url: "https://relay.example".parse().map_err(text)?, key: None };
         for n in 0..self.clients.len() {
             let seed = self.seed();
             let secret = DeviceSecret::from_bytes(self.seed());
             let name = DeviceName::shortened(&format!("device {n}"), "device");
             let relay = Some(relay.clone());
-            let device = NewDevice {
-                secret,
-                name,
-                platform: "sim".to_owned(),
-                relay,
-                access_token: None,
-            };
+            let device = NewDevice { secret, name, platform: "sim".to_owned(), relay, access_token: None };
             let engine = Engine::create(seed, device);
             self.clients[n].id = engine.status().device_id;
             self.clients[n].engine = Some(engine);
@@ -122,17 +113,11 @@ impl World {
         let (lookup, key) = (LookupKey([1; 16]), InviteKey::from_bytes([2; 32]));
         self.command(0, Asked::Other, Command::Connect)?;
         for n in 1..self.clients.len() {
-            let sealing = Command::SealInvite {
-                lookup,
-                key: key.clone(),
-            };
+            let sealing = Command::SealInvite { lookup, key: key.clone() };
             if n == 1 {
                 // The relay's key is not known yet, so the first connection has to be waited for.
                 let push = b"first".to_vec();
-                let command = Command::Push {
-                    data: Zeroizing::new(push.clone()),
-                    ttl: None,
-                };
+                let command = Command::Push { data: Zeroizing::new(push.clone()), ttl: None };
                 self.command(0, Asked::Push(push), command)?;
                 self.run_until(self.ms + 1_000)?;
             }
@@ -146,8 +131,9 @@ impl World {
         self.run_until(self.ms + 2_000)
     }
 
+    /// Nothing is on its way, and nobody waits for anything.
     pub(super) fn quiet(&self) -> bool {
-        self.relay.is_idle() && self.clients.iter().all(Client::quiet)
+        self.agenda.is_empty() && self.relay.is_idle() && self.clients.iter().all(Client::quiet)
     }
 
     /// A device starts from what its disk holds.
@@ -158,10 +144,7 @@ impl World {
         let durable = engine.status().last_cursor;
         self.clients[n].engine = Some(engine);
         let app = &mut self.clients[n].app;
-        let unsure = app
-            .read
-            .iter()
-            .filter(|((life, cursor), _)| *life == app.resets && *cursor > durable);
+        let unsure = app.read.iter().filter(|((life, cursor), _)| *life == app.resets && *cursor > durable);
         app.may_repeat.extend(unsure.map(|(_, (_, data))| data.clone()));
         self.command(n, Asked::Other, Command::Connect)
     }
@@ -196,21 +179,14 @@ impl World {
             app.pushed += 1;
             let mut data = format!("{n}:{}:", app.pushed).into_bytes();
             data.resize(data.len() + size as usize, b'.');
-            let command = Command::Push {
-                data: Zeroizing::new(data.clone()),
-                ttl: None,
-            };
+            let command = Command::Push { data: Zeroizing::new(data.clone()), ttl: None };
             self.command(n, Asked::Push(data), command)?;
         }
         Ok(())
     }
 
     pub(super) fn app_reads(&mut self, n: usize) -> Result<(), String> {
-        if self.clients[n]
-            .asked
-            .values()
-            .any(|asked| matches!(asked, Asked::Read))
-        {
+        if self.clients[n].asked.values().any(|asked| matches!(asked, Asked::Read)) {
             return Ok(());
         }
         let limit = [0, 1, 7][self.below(3) as usize];
@@ -261,14 +237,7 @@ impl World {
 
     pub(super) fn opens(&mut self, conn: ConnId) -> Result<(), String> {
         let reached = self.conns.contains_key(&conn) && self.relay_accepts(conn);
-        self.at_client(
-            conn,
-            if reached {
-                Input::Connected
-            } else {
-                Input::Closed(None)
-            },
-        )
+        self.at_client(conn, if reached { Input::Connected } else { Input::Closed(None) })
     }
 
     pub(super) fn disk_done(&mut self, n: usize, life: u64) -> Result<(), String> {
@@ -304,14 +273,7 @@ impl World {
             Output::Connect(_) => {
                 let conn = self.next_conn;
                 self.next_conn += 1;
-                self.conns.insert(
-                    conn,
-                    Conn {
-                        client: n,
-                        up: Pipe::default(),
-                        down: Pipe::default(),
-                    },
-                );
+                self.conns.insert(conn, Conn { client: n, up: Pipe::default(), down: Pipe::default() });
                 self.clients[n].conn = Some(conn);
                 let delay = 1 + self.below(50);
                 self.later(delay, Happening::Opens(conn));
@@ -340,10 +302,7 @@ impl World {
             }
             Output::Event(event) => self.heard(n, event)?,
             Output::Reply(id, result) => {
-                let asked = self.clients[n]
-                    .asked
-                    .remove(&id)
-                    .ok_or("a command was answered twice")?;
+                let asked = self.clients[n].asked.remove(&id).ok_or("a command was answered twice")?;
                 match (asked, result) {
                     (Asked::Push(data), Ok(Reply::Queued(blob_id))) => {
                         self.clients[n].app.promised.insert(blob_id, data);
@@ -368,9 +327,7 @@ impl World {
                     && before != cursor
                     && !self.plan.wipes
                 {
-                    return Err(format!(
-                        "client {n}: {blob_id:?} was acked as {before} and as {cursor}"
-                    ));
+                    return Err(format!("client {n}: {blob_id:?} was acked as {before} and as {cursor}"));
                 }
             }
             Event::RelayReset => {

@@ -57,11 +57,7 @@ impl Relay {
     }
 
     pub(super) fn timeout(&self) -> Option<u64> {
-        self.conns
-            .values()
-            .filter_map(|c| c.session.poll_timeout())
-            .map(|at| at.0)
-            .min()
+        self.conns.values().filter_map(|c| c.session.poll_timeout()).map(|at| at.0).min()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -161,21 +157,10 @@ impl World {
     fn deliver(&mut self) {
         let now = self.now();
         while let Some(no) = self.relay.hub.poll_woken() {
-            let Some(conn) = self
-                .relay
-                .conns
-                .iter()
-                .find(|(_, c)| c.no == no)
-                .map(|(id, _)| *id)
-            else {
+            let Some(conn) = self.relay.conns.iter().find(|(_, c)| c.no == no).map(|(id, _)| *id) else {
                 continue;
             };
-            while let Some(c) = self
-                .relay
-                .conns
-                .get_mut(&conn)
-                .filter(|c| c.session.wants_deliveries())
-            {
+            while let Some(c) = self.relay.conns.get_mut(&conn).filter(|c| c.session.wants_deliveries()) {
                 let Some(delivery) = self.relay.hub.take(no) else {
                     break;
                 };
@@ -210,12 +195,7 @@ impl World {
         if !self.relay.committing {
             self.relay.committing = true;
             let delay = if self.rough { 1 + self.below(30) } else { 1 };
-            self.later(
-                delay,
-                Happening::Commit {
-                    life: self.relay.life,
-                },
-            );
+            self.later(delay, Happening::Commit { life: self.relay.life });
         }
     }
 
@@ -230,11 +210,7 @@ impl World {
         let outcomes = self.relay.store.apply_now(&ops);
         let now = self.now();
         for ((waiting, op), outcome) in queue.into_iter().zip(outcomes) {
-            if let Some(committed) = outcome
-                .as_ref()
-                .ok()
-                .and_then(|result| Committed::of(&op, result))
-            {
+            if let Some(committed) = outcome.as_ref().ok().and_then(|result| Committed::of(&op, result)) {
                 self.relay.hub.committed(&committed);
             }
             if let Some((conn, id)) = waiting

@@ -1,8 +1,5 @@
 //! Names, requests and answers that the promises are written with.
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "any other answer than the one asked for is wrong"
-)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "any other answer than the one asked for is wrong")]
 
 use super::Fixture;
 use sync_relay_core::Policy;
@@ -37,12 +34,7 @@ pub(super) fn blob(n: u32, bytes: &[u8]) -> NewBlob {
     let mut id = [0; 16];
     id[..4].copy_from_slice(&n.to_be_bytes());
     let payload = Payload::from(bytes.to_vec());
-    NewBlob {
-        blob_id: BlobId(id),
-        hash: payload.hash(),
-        payload,
-        expires_at: Some(UnixMs(1_000_000)),
-    }
+    NewBlob { blob_id: BlobId(id), hash: payload.hash(), payload, expires_at: Some(UnixMs(1_000_000)) }
 }
 
 pub(super) fn admit(group_no: u8, device_no: u8) -> Admit {
@@ -60,13 +52,7 @@ pub(super) fn admit(group_no: u8, device_no: u8) -> Admit {
 }
 
 pub(super) fn push_in(group_no: u8, device_no: u8, blobs: Vec<NewBlob>) -> PushOp {
-    PushOp {
-        group: group(group_no),
-        device: device(device_no),
-        epoch: 0,
-        blobs,
-        now: UnixMs(20),
-    }
+    PushOp { group: group(group_no), device: device(device_no), epoch: 0, blobs, now: UnixMs(20) }
 }
 
 pub(super) fn push(n: u32, bytes: &[u8]) -> WriteOp {
@@ -119,12 +105,7 @@ pub(super) async fn page(
     limit: u32,
     max_bytes: usize,
 ) -> PullResponse {
-    let op = ReadOp::Pull(PullPage {
-        group: group(group_no),
-        after: cursor(after),
-        limit,
-        max_bytes,
-    });
+    let op = ReadOp::Pull(PullPage { group: group(group_no), after: cursor(after), limit, max_bytes });
     match store.read(&op).await.expect("the store works") {
         ReadResult::Page(page) => page,
         other => panic!("a pull gave {other:?}"),
@@ -135,15 +116,11 @@ pub(super) async fn page(
 pub(super) async fn log(store: &impl Store, group_no: u8) -> Vec<(u64, Vec<u8>)> {
     let page = page(store, group_no, 0, 1000, usize::MAX).await;
     let blobs = page.blobs.into_iter();
-    blobs
-        .map(|blob| (blob.cursor.get(), blob.payload.unwrap_or_default()))
-        .collect()
+    blobs.map(|blob| (blob.cursor.get(), blob.payload.unwrap_or_default())).collect()
 }
 
 pub(super) async fn devices(store: &impl Store, group_no: u8) -> Vec<DeviceRow> {
-    let op = ReadOp::Devices {
-        group: group(group_no),
-    };
+    let op = ReadOp::Devices { group: group(group_no) };
     match store.read(&op).await.expect("the store works") {
         ReadResult::Devices(rows) => rows,
         other => panic!("a list of devices gave {other:?}"),
@@ -164,12 +141,7 @@ pub(super) async fn stats(store: &impl Store) -> Stats {
 }
 
 pub(super) async fn backlog(store: &impl Store, last: u64, limit: u32, inline: bool) -> Backlog {
-    let op = ReadOp::Backlog {
-        group: group(GROUP),
-        last_cursor: cursor(last),
-        limit,
-        inline,
-    };
+    let op = ReadOp::Backlog { group: group(GROUP), last_cursor: cursor(last), limit, inline };
     match store.read(&op).await.expect("the store works") {
         ReadResult::Backlog(backlog) => backlog,
         other => panic!("a backlog gave {other:?}"),
@@ -179,9 +151,7 @@ pub(super) async fn backlog(store: &impl Store, last: u64, limit: u32, inline: b
 /// A store with one group of two devices.
 pub(super) async fn pair<F: Fixture>(fixture: &F, policy: Policy) -> F::Store {
     let store = fixture.fresh(policy).await;
-    come(&store, admit(GROUP, 1))
-        .await
-        .expect("the first device makes the group");
+    come(&store, admit(GROUP, 1)).await.expect("the first device makes the group");
     come(&store, admit(GROUP, 2)).await.expect("the second joins");
     store
 }
@@ -199,11 +169,7 @@ pub(super) fn invite(lookup: &str, now: u64) -> WriteOp {
 }
 
 pub(super) fn claim(lookup: &str, claim_hash: Option<[u8; 32]>, now: u64) -> WriteOp {
-    WriteOp::ClaimInvite(ClaimInvite {
-        lookup: lookup.to_owned(),
-        claim_hash,
-        now: UnixMs(now),
-    })
+    WriteOp::ClaimInvite(ClaimInvite { lookup: lookup.to_owned(), claim_hash, now: UnixMs(now) })
 }
 
 pub(super) async fn claimed(store: &impl Store, op: WriteOp) -> Result<Vec<u8>, Refusal> {
@@ -219,11 +185,7 @@ pub(super) async fn status(
     revoke_hash: [u8; 32],
     now: u64,
 ) -> InviteStatus {
-    let op = ReadOp::Invite {
-        lookup: lookup.to_owned(),
-        revoke_hash,
-        now: UnixMs(now),
-    };
+    let op = ReadOp::Invite { lookup: lookup.to_owned(), revoke_hash, now: UnixMs(now) };
     match store.read(&op).await.expect("the store works") {
         ReadResult::Invite(status) => status,
         other => panic!("an invite's status gave {other:?}"),
