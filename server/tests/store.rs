@@ -58,9 +58,7 @@ impl Fixture for Folders {
         let mut db = outside(&kept.path).await;
         let update = "UPDATE devices SET revoked_at = 1 FROM groups
                       WHERE groups.group_no = devices.group_no AND group_id = ? AND device_id = ?";
-        let update = sqlx::query(update)
-            .bind(group.0.as_slice())
-            .bind(device.as_bytes().as_slice());
+        let update = sqlx::query(update).bind(group.0.as_slice()).bind(device.as_bytes().as_slice());
         assert_eq!(update.execute(&mut db).await.unwrap().rows_affected(), 1);
     }
 }
@@ -90,11 +88,7 @@ async fn the_database_is_private_durable_and_can_shrink() {
     }
     store.close().await.unwrap();
     let header = std::fs::read(&path).unwrap();
-    assert_eq!(
-        header[64..68],
-        [0, 0, 0, 1],
-        "incremental vacuum, in the file's own header"
-    );
+    assert_eq!(header[64..68], [0, 0, 0, 1], "incremental vacuum, in the file's own header");
 }
 
 #[tokio::test]
@@ -114,14 +108,9 @@ async fn a_second_relay_on_the_same_data_is_refused_and_keys_stay() {
 async fn a_database_of_something_else_is_left_alone() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("other.db");
-    let options = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(&path)
-        .create_if_missing(true);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let mut db = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::query("CREATE TABLE mine (x)")
-        .execute(&mut db)
-        .await
-        .unwrap();
+    sqlx::query("CREATE TABLE mine (x)").execute(&mut db).await.unwrap();
     db.close().await.unwrap();
     let opened = SqliteStore::open(&path, Policy::default()).await;
     assert!(matches!(opened, Err(OpenError::Foreign)));

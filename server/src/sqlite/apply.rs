@@ -161,8 +161,7 @@ impl<'c> Work<'c> {
                     last_seen: time(row.try_get(4)?)?,
                     revoked: row.try_get::<Option<i64>, _>(5)?.is_some(),
                 };
-                self.devices
-                    .insert((row.try_get(0)?, device_id(row.try_get(1)?)?), device);
+                self.devices.insert((row.try_get(0)?, device_id(row.try_get(1)?)?), device);
             }
         }
         Ok(())
@@ -230,31 +229,16 @@ impl<'c> Work<'c> {
         .bind(sql_time(op.now))
         .fetch_one(&mut *self.db)
         .await?;
-        let device = Device {
-            no: row.try_get(0)?,
-            acked: plan.acked,
-            last_seen: op.now,
-            revoked: false,
-        };
+        let device = Device { no: row.try_get(0)?, acked: plan.acked, last_seen: op.now, revoked: false };
         self.devices.insert((group.no, op.device), device);
-        Ok(Ok(WriteResult::Admitted(Admitted {
-            epoch: plan.epoch,
-            acked: plan.acked,
-        })))
+        Ok(Ok(WriteResult::Admitted(Admitted { epoch: plan.epoch, acked: plan.acked })))
     }
 
     async fn admit_facts(&mut self, op: &Admit) -> Result<AdmitFacts, sqlx::Error> {
-        let mut facts = AdmitFacts {
-            store_id: self.store_id,
-            group: None,
-            device: None,
-            groups: 0,
-            devices: 0,
-        };
+        let mut facts =
+            AdmitFacts { store_id: self.store_id, group: None, device: None, groups: 0, devices: 0 };
         let Some(group) = self.groups.get(&op.group) else {
-            let groups = sqlx::query_scalar("SELECT count(*) FROM groups")
-                .fetch_one(&mut *self.db)
-                .await?;
+            let groups = sqlx::query_scalar("SELECT count(*) FROM groups").fetch_one(&mut *self.db).await?;
             facts.groups = int(groups, "count")?;
             return Ok(facts);
         };
@@ -266,16 +250,10 @@ impl<'c> Work<'c> {
         facts.device = self
             .devices
             .get(&(group.no, op.device))
-            .map(|device| DeviceFacts {
-                acked: device.acked,
-                revoked: device.revoked,
-            });
+            .map(|device| DeviceFacts { acked: device.acked, revoked: device.revoked });
         if facts.device.is_none() {
             let count = "SELECT count(*) FROM devices WHERE group_no = ? AND revoked_at IS NULL";
-            let devices = sqlx::query_scalar(count)
-                .bind(group.no)
-                .fetch_one(&mut *self.db)
-                .await?;
+            let devices = sqlx::query_scalar(count).bind(group.no).fetch_one(&mut *self.db).await?;
             facts.devices = int(devices, "count")?;
         }
         Ok(facts)
@@ -287,20 +265,13 @@ impl<'c> Work<'c> {
         } else {
             "UPDATE groups SET epoch = ?, key_log = ? WHERE group_id = ? RETURNING group_no"
         };
-        let mut query = sqlx::query(sql)
-            .bind(i64::from(log.epoch()))
-            .bind(wire::encode(log))
-            .bind(op.group.0.as_slice());
+        let mut query =
+            sqlx::query(sql).bind(i64::from(log.epoch())).bind(wire::encode(log)).bind(op.group.0.as_slice());
         if new_group {
             query = query.bind(sql_time(op.now));
         }
         let no = query.fetch_one(&mut *self.db).await?.try_get(0)?;
-        let fresh = || Group {
-            no,
-            epoch: 0,
-            max_cursor: Cursor::ZERO,
-            stored_bytes: 0,
-        };
+        let fresh = || Group { no, epoch: 0, max_cursor: Cursor::ZERO, stored_bytes: 0 };
         self.groups.entry(op.group).or_insert_with(fresh).epoch = log.epoch();
         Ok(())
     }
@@ -317,15 +288,9 @@ impl<'c> Work<'c> {
                 used_bytes: self.used_bytes,
             });
             let nothing = HashMap::new();
-            let known = group
-                .and_then(|group| self.known.get(&group.no))
-                .unwrap_or(&nothing);
+            let known = group.and_then(|group| self.known.get(&group.no)).unwrap_or(&nothing);
             match plan_push(self.policy, facts.as_ref(), known, op) {
-                Ok(plan) => (
-                    plan,
-                    group.map_or(0, |group| group.no),
-                    device.map(|device| device.no),
-                ),
+                Ok(plan) => (plan, group.map_or(0, |group| group.no), device.map(|device| device.no)),
                 Err(refusal) => return Ok(Err(refusal)),
             }
         };
@@ -335,21 +300,9 @@ impl<'c> Work<'c> {
             return Ok(Err(refusal));
         }
         let known = self.known.entry(group_no).or_default();
-        for (blob, placed) in op
-            .blobs
-            .iter()
-            .zip(&plan.placed)
-            .filter(|(_, placed)| placed.fresh)
-        {
+        for (blob, placed) in op.blobs.iter().zip(&plan.placed).filter(|(_, placed)| placed.fresh) {
             let Some(device_no) = device_no else { continue };
-            known.insert(
-                blob.blob_id,
-                Known {
-                    cursor: placed.cursor,
-                    hash: blob.hash,
-                    stored_at: op.now,
-                },
-            );
+            known.insert(blob.blob_id, Known { cursor: placed.cursor, hash: blob.hash, stored_at: op.now });
             self.more_blobs += 1;
             self.new_blobs.push(NewRow {
                 group_no,
@@ -359,10 +312,7 @@ impl<'c> Work<'c> {
                 blob: blob.clone(),
             });
         }
-        if let Some(group) = self
-            .groups
-            .get_mut(&op.group)
-            .filter(|group| group.max_cursor < plan.max_cursor)
+        if let Some(group) = self.groups.get_mut(&op.group).filter(|group| group.max_cursor < plan.max_cursor)
         {
             group.max_cursor = plan.max_cursor;
             group.stored_bytes += plan.added;
@@ -407,24 +357,15 @@ impl<'c> Work<'c> {
         let mut ids = Vec::with_capacity(rows.len());
         for row in &rows {
             free += int(row.try_get(2)?, "size")?;
-            ids.push((
-                row.try_get::<i64, _>(0)?,
-                BlobId(bytes(row.try_get(1)?, "blob_id")?),
-            ));
+            ids.push((row.try_get::<i64, _>(0)?, BlobId(bytes(row.try_get(1)?, "blob_id")?)));
         }
         if free < wanted {
             let held_by = slowest.filter(|(_, acked)| *acked < group.max_cursor);
-            return Ok(Err(Refusal::GroupFull {
-                held_by: held_by.map(|(device, _)| device),
-            }));
+            return Ok(Err(Refusal::GroupFull { held_by: held_by.map(|(device, _)| device) }));
         }
         for chunk in chunks(&ids) {
-            let mut query = sqlx::query(over_rows(
-                "DELETE FROM blobs WHERE id IN (VALUES",
-                1,
-                chunk.len(),
-                ")",
-            ));
+            let mut query =
+                sqlx::query(over_rows("DELETE FROM blobs WHERE id IN (VALUES", 1, chunk.len(), ")"));
             for (id, _) in chunk {
                 query = query.bind(id);
             }
@@ -495,10 +436,8 @@ impl<'c> Work<'c> {
                          FROM new WHERE group_no = no";
             let mut query = sqlx::query(over_rows(head, 3, chunk.len(), tail));
             for group in chunk {
-                query = query
-                    .bind(group.no)
-                    .bind(sql_cursor(group.max_cursor))
-                    .bind(sql_int(group.stored_bytes));
+                query =
+                    query.bind(group.no).bind(sql_cursor(group.max_cursor)).bind(sql_int(group.stored_bytes));
             }
             query.execute(&mut *self.db).await?;
         }
@@ -514,10 +453,7 @@ impl<'c> Work<'c> {
                          FROM new WHERE device_no = no";
             let mut query = sqlx::query(over_rows(head, 3, chunk.len(), tail));
             for device in chunk {
-                query = query
-                    .bind(device.no)
-                    .bind(sql_cursor(device.acked))
-                    .bind(sql_time(device.last_seen));
+                query = query.bind(device.no).bind(sql_cursor(device.acked)).bind(sql_time(device.last_seen));
             }
             query.execute(&mut *self.db).await?;
         }

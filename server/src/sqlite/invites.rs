@@ -19,9 +19,7 @@ pub(super) async fn create(
         .bind(sql_time(op.now))
         .execute(&mut *db)
         .await?;
-    let count = sqlx::query_scalar("SELECT count(*) FROM invites")
-        .fetch_one(&mut *db)
-        .await?;
+    let count = sqlx::query_scalar("SELECT count(*) FROM invites").fetch_one(&mut *db).await?;
     let taken = facts(db, &op.lookup).await?.is_some();
     if let Err(refusal) = plan_create_invite(taken, int(count, "count")?) {
         return Ok(Err(refusal));
@@ -64,10 +62,7 @@ pub(super) async fn claim(db: &mut SqliteConnection, op: &ClaimInvite) -> Result
         .await?;
     }
     let payload = payload.ok_or_else(|| damaged("payload"))?;
-    Ok(Ok(WriteResult::InviteClaimed(ClaimedInvite {
-        payload,
-        expires_at,
-    })))
+    Ok(Ok(WriteResult::InviteClaimed(ClaimedInvite { payload, expires_at })))
 }
 
 pub(super) async fn revoke(

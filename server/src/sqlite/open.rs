@@ -79,9 +79,7 @@ impl SqliteStore {
             .pragma("cache_size", "-32000")
             .pragma("wal_autocheckpoint", "16384");
         let mut writer = SqliteConnection::connect_with(&options).await?;
-        let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum")
-            .fetch_one(&mut writer)
-            .await?;
+        let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut writer).await?;
         if auto_vacuum != INCREMENTAL {
             return Err(OpenError::Foreign);
         }
@@ -91,10 +89,7 @@ impl SqliteStore {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(
-                SqliteConnectOptions::new()
-                    .filename(path)
-                    .read_only(true)
-                    .busy_timeout(BUSY_TIMEOUT),
+                SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT),
             )
             .await?;
         Ok(Self {
@@ -121,9 +116,7 @@ impl SqliteStore {
     pub async fn close(self) -> Result<(), OpenError> {
         self.readers.close().await;
         let mut writer = self.writer.into_inner();
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .execute(&mut writer)
-            .await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut writer).await?;
         Ok(writer.close().await?)
     }
 }
@@ -137,20 +130,11 @@ fn prepare(path: &Path) -> Result<File, OpenError> {
     };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let mut builder = std::fs::DirBuilder::new();
-        builder
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(failed(folder))?;
+        builder.recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
     }
     let private = |path: &Path| {
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
         options.open(path).map_err(failed(path))
     };
     let lock_path = path.with_extension("lock");
@@ -173,10 +157,8 @@ async fn meta<const N: usize>(writer: &mut SqliteConnection, key: &str) -> Resul
         .bind(fresh.as_slice())
         .execute(&mut *writer)
         .await?;
-    let value: Vec<u8> = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
-        .bind(key)
-        .fetch_one(writer)
-        .await?;
+    let value: Vec<u8> =
+        sqlx::query_scalar("SELECT value FROM meta WHERE key = ?").bind(key).fetch_one(writer).await?;
     value.try_into().map_err(|_| OpenError::Foreign)
 }
 
@@ -203,11 +185,6 @@ impl SqliteStore {
         )
         .fetch_one(&mut *writer)
         .await?;
-        Ok(Settings {
-            auto_vacuum,
-            synchronous,
-            journal_mode,
-            foreign_keys,
-        })
+        Ok(Settings { auto_vacuum, synchronous, journal_mode, foreign_keys })
     }
 }

@@ -17,19 +17,12 @@ impl SqliteStore {
         let db = &mut *snapshot;
         Ok(match op {
             ReadOp::KeyLog { group } => ReadResult::KeyLog(log(db, group).await?),
-            ReadOp::Backlog {
-                group,
-                last_cursor,
-                limit,
-                inline,
-            } => ReadResult::Backlog(backlog(db, group, *last_cursor, *limit, *inline).await?),
+            ReadOp::Backlog { group, last_cursor, limit, inline } => {
+                ReadResult::Backlog(backlog(db, group, *last_cursor, *limit, *inline).await?)
+            }
             ReadOp::Pull(page) => ReadResult::Page(pull(db, page).await?),
             ReadOp::Devices { group } => ReadResult::Devices(devices(db, group).await?),
-            ReadOp::Invite {
-                lookup,
-                revoke_hash,
-                now,
-            } => {
+            ReadOp::Invite { lookup, revoke_hash, now } => {
                 let facts = super::invites::facts(db, lookup).await?;
                 ReadResult::Invite(invite_status(facts.as_ref(), revoke_hash, *now))
             }
@@ -55,14 +48,7 @@ async fn bounds(
         .bind(group.0.as_slice())
         .fetch_optional(db)
         .await?;
-    row.map(|row| {
-        Ok((
-            row.try_get(0)?,
-            cursor(row.try_get(1)?)?,
-            cursor(row.try_get(2)?)?,
-        ))
-    })
-    .transpose()
+    row.map(|row| Ok((row.try_get(0)?, cursor(row.try_get(1)?)?, cursor(row.try_get(2)?)?))).transpose()
 }
 
 async fn backlog(
@@ -199,11 +185,6 @@ async fn devices(db: &mut SqliteConnection, group: &GroupId) -> Result<Vec<Devic
 
 async fn stats(db: &mut SqliteConnection) -> Result<Stats, sqlx::Error> {
     let (groups, blobs): (i64, i64) =
-        sqlx::query_as("SELECT (SELECT count(*) FROM groups), blobs FROM totals")
-            .fetch_one(db)
-            .await?;
-    Ok(Stats {
-        groups: int(groups, "count")?,
-        blobs: int(blobs, "blobs")?,
-    })
+        sqlx::query_as("SELECT (SELECT count(*) FROM groups), blobs FROM totals").fetch_one(db).await?;
+    Ok(Stats { groups: int(groups, "count")?, blobs: int(blobs, "blobs")? })
 }

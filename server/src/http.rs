@@ -1,0 +1,60 @@
+//! Every route of the relay.
+
+mod info;
+mod invite;
+mod problem;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::routing::{get, post};
+use tower_http::cors::{Any, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::relay::Relay;
+use crate::socket;
+use problem::Problem;
+
+/// Largest body of a request, in bytes: a sealed invite in base64 and what stands around it.
+const MAX_BODY: usize = 24 * 1024;
+/// How long a request may take.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// By which a claimer may repeat its call.
+const CLAIM_ID: HeaderName = HeaderName::from_static("claim-id");
+
+pub(crate) fn router(relay: Arc<Relay>) -> Router {
+    let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    Router::new()
+        .route("/sync", get(socket::upgrade))
+        .route("/invite", post(invite::create))
+        .route("/invite/{lookup_key}", get(invite::claim).delete(invite::revoke))
+        .route("/invite/{lookup_key}/status", get(invite::status))
+        .route("/join", get(info::join))
+        .route("/health", get(info::health))
+        .route("/.well-known/sync-relay", get(info::well_known))
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED))
+        .with_state(relay)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
+        .layer(cors())
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(header(header::CACHE_CONTROL, "no-store"))
+        .layer(header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+}
+
+/// Open to pages of every origin, without credentials: apps bring their own origins, and there is no
+/// cookie to protect.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, CLAIM_ID])
+        .max_age(Duration::from_secs(3600))
+}

@@ -1,0 +1,201 @@
+//! Invites: sealed parcels that lie here for ten minutes at most and are given away once.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sync_relay_core::store::{
+    ClaimInvite, CreateInvite, InviteStatus, ReadOp, ReadResult, RevokeInvite, Store, WriteOp, WriteResult,
+};
+use sync_types::UnixMs;
+use sync_types::limits::{INVITE_LIFETIME, MAX_SEALED_INVITE};
+
+use super::CLAIM_ID;
+use super::problem::Problem;
+use crate::relay::Relay;
+use crate::writer::Unavailable;
+
+/// Shortest and longest lookup key, in characters.
+const LOOKUP_LENGTH: core::ops::RangeInclusive<usize> = 8..=64;
+/// Longest `Claim-Id`, in bytes.
+const MAX_CLAIM_ID: usize = 128;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewInvite {
+    lookup_key: String,
+    encrypted_payload: String,
+    /// Seconds since 1970.
+    expires: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Created {
+    /// Seconds since 1970.
+    expires_at: u64,
+    revoke_token: String,
+}
+
+/// `POST /invite`
+pub(super) async fn create(
+    State(relay): State<Arc<Relay>>,
+    body: Result<Json<NewInvite>, JsonRejection>,
+) -> Result<(StatusCode, Json<Created>), Problem> {
+    let Json(invite) = body.map_err(|rejected| Problem::because(rejected.status(), rejected.body_text()))?;
+    let lookup = lookup_key(&invite.lookup_key)?;
+    let payload = BASE64URL_NOPAD
+        .decode(invite.encrypted_payload.trim_end_matches('=').as_bytes())
+        .map_err(|_| Problem::bad_request("encrypted_payload is not base64url"))?;
+    if payload.is_empty() || payload.len() > MAX_SEALED_INVITE {
+        return Err(Problem::bad_request("encrypted_payload has 1 to 16384 bytes"));
+    }
+    let now = relay.clock.now().unix;
+    let asked = UnixMs(invite.expires.saturating_mul(1000));
+    if asked <= now {
+        return Err(Problem::bad_request("expires has passed, by the relay's clock"));
+    }
+    // A maker whose clock is ahead gets the longest life there is, and is told when it ends.
+    let expires_at = asked.min(now.plus(INVITE_LIFETIME));
+    let mut token = [0; 32];
+    getrandom::fill(&mut token).map_err(|_| Unavailable)?;
+    let revoke_token = BASE64URL_NOPAD.encode(&token);
+    let op = WriteOp::CreateInvite(CreateInvite {
+        lookup,
+        payload,
+        expires_at,
+        revoke_hash: hash(&revoke_token),
+        now,
+    });
+    relay.writer.write(op).await??;
+    let created = Created { expires_at: expires_at.0 / 1000, revoke_token };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+#[derive(Serialize)]
+pub(super) struct Claimed {
+    encrypted_payload: String,
+    /// Seconds since 1970.
+    expires_at: u64,
+}
+
+/// `GET /invite/{lookup_key}`
+pub(super) async fn claim(
+    State(relay): State<Arc<Relay>>,
+    Path(lookup): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Claimed>, Problem> {
+    // What cannot be a key is not found, like every other mistyped one.
+    let lookup = lookup_key(&lookup).map_err(|_| Problem::from(sync_relay_core::Refusal::InviteNotFound))?;
+    let claim_hash = match headers.get(CLAIM_ID).map(|id| id.as_bytes()) {
+        None => None,
+        Some(id) if id.is_empty() || id.len() > MAX_CLAIM_ID => {
+            return Err(Problem::bad_request("Claim-Id has 1 to 128 characters"));
+        }
+        Some(id) => Some(Sha256::digest(id).into()),
+    };
+    let op = WriteOp::ClaimInvite(ClaimInvite { lookup, claim_hash, now: relay.clock.now().unix });
+    match relay.writer.write(op).await?? {
+        WriteResult::InviteClaimed(claimed) => Ok(Json(Claimed {
+            encrypted_payload: BASE64URL_NOPAD.encode(&claimed.payload),
+            expires_at: claimed.expires_at.0 / 1000,
+        })),
+        WriteResult::Admitted(_)
+        | WriteResult::Pushed(_)
+        | WriteResult::Acknowledged
+        | WriteResult::Seen
+        | WriteResult::InviteCreated
+        | WriteResult::InviteRevoked => Err(Unavailable.into()),
+    }
+}
+
+/// `DELETE /invite/{lookup_key}`
+pub(super) async fn revoke(
+    State(relay): State<Arc<Relay>>,
+    Path(lookup): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let op = WriteOp::RevokeInvite(RevokeInvite {
+        revoke_hash: token(&headers)?,
+        lookup: lookup_key(&lookup)?,
+        now: relay.clock.now().unix,
+    });
+    relay.writer.write(op).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize)]
+pub(super) struct Status {
+    status: &'static str,
+}
+
+/// `GET /invite/{lookup_key}/status`
+pub(super) async fn status(
+    State(relay): State<Arc<Relay>>,
+    Path(lookup): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Status>, Problem> {
+    let op = ReadOp::Invite {
+        revoke_hash: token(&headers)?,
+        lookup: lookup_key(&lookup)?,
+        now: relay.clock.now().unix,
+    };
+    let Ok(ReadResult::Invite(status)) = relay.store.read(&op).await else {
+        return Err(Unavailable.into());
+    };
+    let status = match status {
+        InviteStatus::Pending => "pending",
+        InviteStatus::Claimed => "claimed",
+        InviteStatus::Gone => "gone",
+    };
+    Ok(Json(Status { status }))
+}
+
+/// A lookup key in its one spelling: upper case, with I, L and O read as the digits they look like.
+fn lookup_key(text: &str) -> Result<String, Problem> {
+    let wrong = || Problem::bad_request("lookup_key has 8 to 64 characters of Crockford's base32");
+    if !LOOKUP_LENGTH.contains(&text.len()) {
+        return Err(wrong());
+    }
+    let read = |c: char| match c.to_ascii_uppercase() {
+        'I' | 'L' => Some('1'),
+        'O' => Some('0'),
+        'U' => None,
+        c if c.is_ascii_alphanumeric() => Some(c),
+        _ => None,
+    };
+    text.chars().map(read).collect::<Option<String>>().ok_or_else(wrong)
+}
+
+/// The hash of the token that a request brings.
+fn token(headers: &HeaderMap) -> Result<[u8; 32], Problem> {
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = token.and_then(|value| value.strip_prefix("Bearer "));
+    token.map(hash).ok_or_else(|| {
+        let why = "the invite's revoke_token goes into Authorization: Bearer";
+        Problem::because(StatusCode::UNAUTHORIZED, why)
+    })
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lookup_key_has_one_spelling() {
+        assert_eq!(lookup_key("abcd-efg").ok(), None);
+        assert_eq!(lookup_key("abcdefgh").ok().as_deref(), Some("ABCDEFGH"));
+        assert_eq!(lookup_key("oilOIL00").ok().as_deref(), Some("01101100"));
+        for wrong in ["abcdefg", "abcdefgu", "abcdefgé", &"a".repeat(65)] {
+            assert!(lookup_key(wrong).is_err(), "{wrong}");
+        }
+    }
+}

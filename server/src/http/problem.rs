@@ -1,0 +1,97 @@
+//! Errors as RFC 9457 wants them.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use sync_relay_core::Refusal;
+use sync_types::ErrorCode;
+
+use crate::writer::Unavailable;
+
+/// When to come back after a failure of storage, in seconds.
+const RETRY_SECONDS: u64 = 2;
+
+/// A refusal over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode) -> Self {
+        Self { status, detail: None }
+    }
+
+    pub(crate) fn because(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: Some(detail.into()) }
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::because(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND)
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(_: Unavailable) -> Self {
+        Self::because(StatusCode::SERVICE_UNAVAILABLE, "the relay's storage does not answer")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.code() {
+            ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::Conflict => StatusCode::CONFLICT,
+            ErrorCode::StorageFull | ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::BadRequest
+            | ErrorCode::UnsupportedVersion
+            | ErrorCode::Unauthenticated
+            | ErrorCode::DeviceRevoked
+            | ErrorCode::BlobTooLarge
+            | ErrorCode::GroupStorageFull
+            | ErrorCode::GroupLimit
+            | ErrorCode::EpochStale
+            | ErrorCode::GroupCreationDenied
+            | ErrorCode::Replaced
+            | ErrorCode::GroupDeleted
+            | ErrorCode::DeviceExpired
+            | ErrorCode::EpochUnknown => StatusCode::BAD_REQUEST,
+        };
+        Self::because(status, refusal.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: self.detail,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        let problem = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        }
+        response
+    }
+}

@@ -1,0 +1,141 @@
+//! A relay from its start to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sync_relay_core::{Policy, RelayIdentity};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::fanout::Fanout;
+use crate::http;
+use crate::memory::Budget;
+use crate::sqlite::{OpenError, SqliteStore};
+use crate::writer::Writer;
+
+/// How long sessions have to end by themselves.
+const SESSIONS_END: Duration = Duration::from_secs(5);
+/// How long everything after that may take.
+const REST_ENDS: Duration = Duration::from_secs(2);
+/// Unstored input of all sessions together, in bytes.
+const MAX_INPUT: usize = 64 << 20;
+/// Unsent pages of all sessions together, in bytes.
+const MAX_OUTPUT: usize = 64 << 20;
+
+/// Why a relay cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Its settings.
+    #[error("the settings cannot be used")]
+    Config(#[from] ConfigError),
+    /// Its database.
+    #[error("the database cannot be opened")]
+    Store(#[from] OpenError),
+    /// Its socket.
+    #[error("the listening socket failed")]
+    Listen(#[from] std::io::Error),
+}
+
+/// What all parts of a running relay share.
+pub(crate) struct Relay {
+    pub(crate) identity: Arc<RelayIdentity>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) writer: Writer,
+    pub(crate) fanout: Arc<Fanout>,
+    pub(crate) clock: Clock,
+    pub(crate) input: Budget,
+    pub(crate) output: Budget,
+    pub(crate) max_connections: u32,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Relay {
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.identity.policy
+    }
+
+    /// Open connections to `/sync`.
+    pub(crate) fn connected(&self) -> usize {
+        self.max_connections as usize - self.connections.available_permits()
+    }
+}
+
+/// Runs a relay on a socket until `shutdown` is ready; then lets what is under way finish, tells every
+/// session to come back later, and returns within ten seconds.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    config.check()?;
+    let policy = config.policy();
+    let database = config.database()?;
+    let store = Arc::new(SqliteStore::open(&database, policy.clone()).await?);
+    let fanout = Arc::new(Fanout::new(policy.messages_per_minute));
+    let (writer, writing) = Writer::start(Arc::clone(&store), Arc::clone(&fanout));
+    let (stop, stopping) = watch::channel(false);
+    let identity = RelayIdentity {
+        secret: store.relay_secret(),
+        store_id: store.store_id(),
+        name: config.server.name.clone(),
+        policy,
+    };
+    info!(
+        address = %listener.local_addr()?,
+        database = %database.display(),
+        key = %identity.secret.key(),
+        "the relay runs"
+    );
+    let max_connections = config.server.max_connections;
+    let connections = Arc::new(Semaphore::new(max_connections as usize));
+    let relay = Arc::new(Relay {
+        identity: Arc::new(identity),
+        public_url: config.server.public_url,
+        store: Arc::clone(&store),
+        writer,
+        fanout,
+        clock: Clock::start(),
+        input: Budget::of(MAX_INPUT),
+        output: Budget::of(MAX_OUTPUT),
+        max_connections,
+        connections: Arc::clone(&connections),
+        stopping: stopping.clone(),
+    });
+
+    let mut until = stopping;
+    let server = axum::serve(listener, http::router(relay)).with_graceful_shutdown(async move {
+        let _ = until.wait_for(|stop| *stop).await;
+    });
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        ended = &mut server => {
+            // A server that was not asked to stop has lost its socket.
+            ended.map_err(std::io::Error::other)??;
+        }
+        () = shutdown => {
+            info!("the relay stops");
+            let _ = stop.send(true);
+            if timeout(SESSIONS_END, connections.acquire_many(max_connections)).await.is_err() {
+                warn!("sessions did not end in time");
+            }
+            if timeout(REST_ENDS, &mut server).await.is_err() {
+                server.abort();
+            }
+            // The last way to the writer is gone with the server; its queue is finished first.
+            if timeout(REST_ENDS, writing).await.is_err() {
+                warn!("writes did not end in time");
+            }
+        }
+    }
+    if let Some(store) = Arc::into_inner(store) {
+        store.close().await?;
+    }
+    info!("the relay has stopped");
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! One connection: the whole trip of a blob, from its socket through its session to storage and to
+//! the others, and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use sync_relay_core::store::{ReadOp, Store};
+use sync_relay_core::{OpId, Output, Session, StoreReply};
+use sync_types::ErrorCode;
+use sync_types::limits::{MAX_NOISE_MESSAGE, PING_INTERVAL, SUBPROTOCOL};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{Instrument, debug, debug_span, trace};
+
+use crate::fanout::Seat;
+use crate::memory::Share;
+use crate::relay::Relay;
+use crate::writer::Replies;
+
+/// Without progress for so long, a peer that does not take what is sent is dropped.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long a peer has to answer a close.
+const CLOSING: Duration = Duration::from_secs(2);
+/// Unstored input of one session, in bytes; more where one envelope is larger.
+const MAX_UNSTORED: usize = 2 << 20;
+/// What tungstenite reads at once, in bytes.
+const READ_BUFFER: usize = 16 * 1024;
+/// What tungstenite gathers before it writes, in bytes.
+const WRITE_BUFFER: usize = 64 * 1024;
+/// Longest reason of a close, in bytes (RFC 6455 §5.5 leaves 123).
+const MAX_REASON: usize = 120;
+
+/// `GET /sync`. Browsers cannot read a refused upgrade, so a refusal comes after it.
+pub(crate) async fn upgrade(State(relay): State<Arc<Relay>>, request: WebSocketUpgrade) -> Response {
+    let request = request
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(WRITE_BUFFER + 2 * MAX_NOISE_MESSAGE)
+        .max_message_size(MAX_NOISE_MESSAGE)
+        .max_frame_size(MAX_NOISE_MESSAGE);
+    let place = Arc::clone(&relay.connections).try_acquire_owned();
+    request.on_upgrade(async move |socket| match place {
+        Ok(place) => run(relay, socket, place).instrument(debug_span!("session")).await,
+        Err(_) => refuse(socket, "the relay has as many connections as it takes").await,
+    })
+}
+
+async fn refuse(mut socket: WebSocket, why: &str) {
+    let close = close_message(ErrorCode::Unavailable.close_code(), why);
+    let _ = timeout(CLOSING, socket.send(close)).await;
+}
+
+async fn run(relay: Arc<Relay>, socket: WebSocket, place: OwnedSemaphorePermit) {
+    let mut seed = [0; 32];
+    if getrandom::fill(&mut seed).is_err() {
+        return refuse(socket, "the relay has no random bytes").await;
+    }
+    let (sink, stream) = socket.split();
+    let (replies, heard) = mpsc::unbounded_channel();
+    let now = relay.clock.now();
+    let connection = Connection {
+        session: Session::new(Arc::clone(&relay.identity), seed, now),
+        seat: relay.fanout.open(relay.clock),
+        sink,
+        replies,
+        page: Share::default(),
+        relay,
+    };
+    debug!("opened");
+    connection.run(stream, heard).await;
+    drop(place);
+}
+
+struct Connection {
+    relay: Arc<Relay>,
+    session: Session,
+    seat: Seat,
+    sink: SplitSink<WebSocket, Message>,
+    replies: Replies,
+    /// Of the budget for output, while a page is on its way.
+    page: Share,
+}
+
+/// The connection is over, or the peer has stopped taking.
+struct Over;
+
+impl Connection {
+    async fn run(
+        mut self,
+        mut stream: SplitStream<WebSocket>,
+        heard: mpsc::UnboundedReceiver<(OpId, StoreReply)>,
+    ) {
+        let ended = self.talk(&mut stream, heard).await;
+        if let Some(op) = self.session.farewell(self.relay.clock.now()) {
+            self.relay.writer.note(op);
+        }
+        debug!(session = ?self.session, "ended");
+        // The others hear that it is gone before the peer has answered the close.
+        let Self { sink, seat, .. } = self;
+        drop(seat);
+        if let Err(Over) = ended {
+            close(sink, stream).await;
+        }
+    }
+
+    async fn talk(
+        &mut self,
+        stream: &mut SplitStream<WebSocket>,
+        mut heard: mpsc::UnboundedReceiver<(OpId, StoreReply)>,
+    ) -> Result<(), Over> {
+        let relay = Arc::clone(&self.relay);
+        let clock = relay.clock;
+        let mut stopping = relay.stopping.clone();
+        let mut stopped = false;
+        let mut input = Share::default();
+        let mut starving_since = None;
+        let mut next_ping = Instant::now() + ping_interval();
+        let max_unstored = MAX_UNSTORED.max(relay.policy().max_envelope());
+        loop {
+            self.carry_out().await?;
+            let unstored = self.session.unstored();
+            let missing = relay.input.fit(&mut input, unstored).err();
+            let starved = missing.map(|_| *starving_since.get_or_insert_with(Instant::now));
+            starving_since = starved;
+            let deadline = self.session.poll_timeout().map(|at| clock.instant(at));
+            let far = Instant::now() + STUCK;
+            tokio::select! {
+                message = stream.next(), if starved.is_none() && unstored <= max_unstored => match message {
+                    Some(Ok(message)) => self.take(message)?,
+                    Some(Err(error)) => {
+                        debug!(%error, "the socket failed");
+                        return Err(Over);
+                    }
+                    None => return Ok(()),
+                },
+                Some((id, reply)) = heard.recv() => self.session.handle_stored(id, reply, clock.now()),
+                () = self.seat.woken(), if self.session.wants_deliveries() => self.deliver().await?,
+                share = relay.input.take(missing.unwrap_or(0)), if missing.is_some() => input.add(share),
+                () = sleep_until(starved.unwrap_or(far) + STUCK), if starved.is_some() => return Err(Over),
+                () = sleep_until(deadline.unwrap_or(far)), if deadline.is_some() => {
+                    self.session.handle_timeout(clock.now());
+                }
+                () = sleep_until(next_ping) => {
+                    next_ping = Instant::now() + ping_interval();
+                    self.send(Message::Ping(Vec::new().into())).await?;
+                    self.flush().await?;
+                }
+                () = asked(&mut stopping), if !stopped => {
+                    stopped = true;
+                    self.session.handle_shutdown(clock.now());
+                }
+            }
+        }
+    }
+
+    /// What came in goes to the session.
+    fn take(&mut self, message: Message) -> Result<(), Over> {
+        let now = self.relay.clock.now();
+        match message {
+            Message::Binary(frame) => {
+                trace!(bytes = frame.len(), "in");
+                self.session.handle_frame(&frame, now);
+            }
+            Message::Text(_) => self.session.handle_text(),
+            Message::Ping(_) | Message::Pong(_) => self.session.handle_alive(now),
+            Message::Close(_) => return Err(Over),
+        }
+        Ok(())
+    }
+
+    /// What the others have for this session, as long as the peer takes it.
+    async fn deliver(&mut self) -> Result<(), Over> {
+        while self.session.wants_deliveries()
+            && let Some(delivery) = self.seat.take()
+        {
+            self.session.handle_delivery(delivery, self.relay.clock.now());
+            self.carry_out().await?;
+        }
+        Ok(())
+    }
+
+    /// Does what the session wants done, to the last of it.
+    async fn carry_out(&mut self) -> Result<(), Over> {
+        let mut sent = false;
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Send(frame) => {
+                    trace!(bytes = frame.len(), "out");
+                    self.send(Message::Binary(frame.into())).await?;
+                    sent = true;
+                }
+                Output::Write { id, op } => self.relay.writer.submit(id, op, &self.replies).await,
+                Output::Read { id, op } => self.read(id, op).await?,
+                Output::Register(registration) => {
+                    debug!(group = ?registration.group, device = ?registration.device, "let in");
+                    let bucket = self.seat.register(registration);
+                    self.session.handle_registered(bucket);
+                }
+                Output::Presence { status } => self.seat.presence(status),
+                Output::Close { code, reason } => {
+                    debug!(code, reason, "closing");
+                    self.send(close_message(code, &reason)).await?;
+                    self.flush().await?;
+                    return Err(Over);
+                }
+            }
+        }
+        if sent {
+            self.flush().await?;
+            self.page = Share::default();
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, id: OpId, op: ReadOp) -> Result<(), Over> {
+        if let ReadOp::Pull(page) = &op {
+            let share = timeout(STUCK, self.relay.output.take(page.max_bytes)).await;
+            self.page = share.map_err(|_| Over)?;
+        }
+        let reply = match self.relay.store.read(&op).await {
+            Ok(mut result) => {
+                let now = self.relay.clock.now();
+                self.relay.fanout.mark_online(&op, &mut result, now);
+                StoreReply::Read(result)
+            }
+            Err(failure) => {
+                let cause: &dyn std::error::Error = &failure;
+                tracing::error!(cause = cause.source(), "a read failed");
+                StoreReply::Unavailable
+            }
+        };
+        self.session.handle_stored(id, reply, self.relay.clock.now());
+        Ok(())
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Over> {
+        match timeout(STUCK, self.sink.feed(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Over),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Over> {
+        match timeout(STUCK, self.sink.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Over),
+        }
+    }
+}
+
+/// Waits until the relay is asked to stop.
+async fn asked(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Waits for the peer to close, too: what it has still sent would otherwise make the system throw away
+/// what it has yet to read.
+async fn close(mut sink: SplitSink<WebSocket, Message>, mut stream: SplitStream<WebSocket>) {
+    let both = async {
+        let _ = sink.close().await;
+        while let Some(Ok(_)) = stream.next().await {}
+    };
+    let _ = timeout(CLOSING, both).await;
+}
+
+fn close_message(code: u16, reason: &str) -> Message {
+    let end = (0..=MAX_REASON.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
+    let reason = reason.get(..end.unwrap_or(0)).unwrap_or_default().to_owned();
+    Message::Close(Some(CloseFrame { code, reason: reason.into() }))
+}
+
+/// Up to a fifth less than the interval, so that a thousand sessions do not ping at once.
+fn ping_interval() -> Duration {
+    let mut random = [0; 2];
+    let _ = getrandom::fill(&mut random);
+    let less = f64::from(u16::from_be_bytes(random)) / f64::from(u16::MAX) / 5.0;
+    PING_INTERVAL.mul_f64(1.0 - less)
+}

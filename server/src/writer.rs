@@ -1,0 +1,176 @@
+//! The one writer: everything that waits becomes one transaction, then everybody is answered.
+
+use std::sync::Arc;
+
+use sync_relay_core::store::{Store, WriteOp, WriteOutcome};
+use sync_relay_core::{Committed, OpId, StoreReply};
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use crate::fanout::Fanout;
+
+/// Most writes of one transaction.
+const MAX_OPS: usize = 512;
+/// Most blob bytes of one transaction; one push may exceed it alone.
+const MAX_BYTES: usize = 8 << 20;
+/// Writes that wait before those who bring more must wait, too.
+const QUEUE: usize = 1024;
+
+/// A way to the writer.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer(mpsc::Sender<Job>);
+
+/// Where a session hears what became of its requests.
+pub(crate) type Replies = mpsc::UnboundedSender<(OpId, StoreReply)>;
+
+/// The writer is gone, or its storage failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unavailable;
+
+struct Job {
+    op: WriteOp,
+    reply: Reply,
+}
+
+enum Reply {
+    Session(OpId, Replies),
+    Once(oneshot::Sender<Result<WriteOutcome, Unavailable>>),
+    Nobody,
+}
+
+impl Writer {
+    /// A writer that ends when the last way to it is dropped and its queue is empty.
+    pub(crate) fn start<S: Store + 'static>(
+        store: Arc<S>,
+        fanout: Arc<Fanout>,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        (Self(sender), tokio::spawn(run(store, fanout, queue)))
+    }
+
+    /// For a session, which hears of it by `replies`. Waits while the queue is full.
+    pub(crate) async fn submit(&self, id: OpId, op: WriteOp, replies: &Replies) {
+        let reply = Reply::Session(id, replies.clone());
+        if self.0.send(Job { op, reply }).await.is_err() {
+            let _ = replies.send((id, StoreReply::Unavailable));
+        }
+    }
+
+    /// For one who waits for the answer.
+    pub(crate) async fn write(&self, op: WriteOp) -> Result<WriteOutcome, Unavailable> {
+        let (sender, answer) = oneshot::channel();
+        let reply = Reply::Once(sender);
+        self.0.send(Job { op, reply }).await.map_err(|_| Unavailable)?;
+        answer.await.map_err(|_| Unavailable)?
+    }
+
+    /// For nobody: not done when the queue is full.
+    pub(crate) fn note(&self, op: WriteOp) {
+        let reply = Reply::Nobody;
+        let _ = self.0.try_send(Job { op, reply });
+    }
+}
+
+async fn run<S: Store>(store: Arc<S>, fanout: Arc<Fanout>, mut queue: mpsc::Receiver<Job>) {
+    while let Some(first) = queue.recv().await {
+        let mut bytes = size(&first.op);
+        let (mut ops, mut replies) = (vec![first.op], vec![first.reply]);
+        // Whatever has gathered during the last commit goes together; nothing waits for more.
+        while ops.len() < MAX_OPS && bytes < MAX_BYTES {
+            let Ok(job) = queue.try_recv() else { break };
+            bytes += size(&job.op);
+            ops.push(job.op);
+            replies.push(job.reply);
+        }
+        match store.apply(&ops).await {
+            Ok(outcomes) => {
+                let commits: Vec<_> = ops.iter().zip(&outcomes).filter_map(committed).collect();
+                fanout.committed(commits.iter());
+                for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                    reply.give(Ok(outcome));
+                }
+            }
+            Err(failure) => {
+                let cause: &dyn std::error::Error = &failure;
+                error!(cause = cause.source(), writes = ops.len(), "a commit failed");
+                replies.into_iter().for_each(|reply| reply.give(Err(Unavailable)));
+            }
+        }
+    }
+}
+
+fn committed((op, outcome): (&WriteOp, &WriteOutcome)) -> Option<Committed> {
+    Committed::of(op, outcome.as_ref().ok()?)
+}
+
+fn size(op: &WriteOp) -> usize {
+    match op {
+        WriteOp::Push(push) => push.bytes(),
+        WriteOp::Admit(_)
+        | WriteOp::Acknowledge(_)
+        | WriteOp::Seen(_)
+        | WriteOp::CreateInvite(_)
+        | WriteOp::ClaimInvite(_)
+        | WriteOp::RevokeInvite(_) => 0,
+    }
+}
+
+impl Reply {
+    fn give(self, result: Result<WriteOutcome, Unavailable>) {
+        // Whoever asked may have gone: the write was done nevertheless.
+        match self {
+            Self::Session(id, replies) => {
+                let reply = result.map_or(StoreReply::Unavailable, StoreReply::Written);
+                let _ = replies.send((id, reply));
+            }
+            Self::Once(sender) => {
+                let _ = sender.send(result);
+            }
+            Self::Nobody => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_relay_core::store::{ReadOp, ReadResult, Seen, StoreError, WriteResult};
+    use sync_types::{DeviceId, GroupId, UnixMs};
+
+    use super::*;
+
+    /// Fails every batch of which the first write is from time 0; counts those of the others.
+    struct Picky;
+
+    impl Store for Picky {
+        async fn apply(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, StoreError> {
+            if matches!(&batch[0], WriteOp::Seen(seen) if seen.now == UnixMs(0)) {
+                return Err(StoreError::new("no"));
+            }
+            Ok(batch.iter().map(|_| Ok(WriteResult::Seen)).collect())
+        }
+        async fn read(&self, _: &ReadOp) -> Result<ReadResult, StoreError> {
+            Err(StoreError::new("no"))
+        }
+    }
+
+    fn seen(now: u64) -> WriteOp {
+        WriteOp::Seen(Seen {
+            group: GroupId::NONE,
+            device: DeviceId::from_bytes([1; 32]).unwrap(),
+            now: UnixMs(now),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_is_acknowledged_to_nobody_and_the_writer_goes_on() {
+        let (writer, task) = Writer::start(Arc::new(Picky), Arc::new(Fanout::new(1)));
+        assert_eq!(writer.write(seen(0)).await, Err(Unavailable));
+        assert_eq!(writer.write(seen(1)).await, Ok(Ok(WriteResult::Seen)));
+        let (replies, mut heard) = mpsc::unbounded_channel();
+        writer.submit(OpId(7), seen(0), &replies).await;
+        assert!(matches!(heard.recv().await, Some((OpId(7), StoreReply::Unavailable))));
+        writer.note(seen(1));
+        drop(writer);
+        task.await.unwrap();
+    }
+}
