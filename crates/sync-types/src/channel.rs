@@ -66,9 +66,7 @@ fn builder<'a>(secret: &'a [u8; 32], seed: [u8; 32]) -> Result<Builder<'a>, Chan
 
 fn write(state: &mut HandshakeState) -> Result<Vec<u8>, ChannelError> {
     let mut out = [0; 256];
-    let len = state
-        .write_message(&[], &mut out)
-        .map_err(|_| ChannelError::Handshake)?;
+    let len = state.write_message(&[], &mut out).map_err(|_| ChannelError::Handshake)?;
     Ok(out[..len].to_vec())
 }
 
@@ -102,10 +100,7 @@ impl Initiator {
     pub fn read(mut self, second: &[u8]) -> Result<Introduced, ChannelError> {
         read(&mut self.0, second)?;
         let relay_key = RelayKey::from_slice(remote_static(&self.0)?).ok_or(ChannelError::Handshake)?;
-        Ok(Introduced {
-            state: self.0,
-            relay_key,
-        })
+        Ok(Introduced { state: self.0, relay_key })
     }
 }
 
@@ -167,17 +162,9 @@ pub struct Channel {
 
 impl Channel {
     fn established(state: HandshakeState, peer: DeviceId) -> Result<Self, ChannelError> {
-        let handshake_hash = state
-            .get_handshake_hash()
-            .try_into()
-            .map_err(|_| ChannelError::Handshake)?;
+        let handshake_hash = state.get_handshake_hash().try_into().map_err(|_| ChannelError::Handshake)?;
         let state = state.into_transport_mode().map_err(|_| ChannelError::Handshake)?;
-        Ok(Self {
-            state,
-            peer,
-            handshake_hash,
-            assembler: Assembler::new(MAX_UNAUTHENTICATED),
-        })
+        Ok(Self { state, peer, handshake_hash, assembler: Assembler::new(MAX_UNAUTHENTICATED) })
     }
 
     /// The other end's static key.
@@ -205,10 +192,8 @@ impl Channel {
         records::split(envelope)
             .map(|record| {
                 let mut frame = vec![0; record.len() + 16];
-                let len = self
-                    .state
-                    .write_message(&record, &mut frame)
-                    .map_err(|_| ChannelError::TooLarge)?;
+                let len =
+                    self.state.write_message(&record, &mut frame).map_err(|_| ChannelError::TooLarge)?;
                 frame.truncate(len);
                 Ok(frame)
             })
@@ -221,10 +206,7 @@ impl Channel {
             return Err(ChannelError::Decrypt);
         }
         let mut record = vec![0; frame.len()];
-        let len = self
-            .state
-            .read_message(frame, &mut record)
-            .map_err(|_| ChannelError::Decrypt)?;
+        let len = self.state.read_message(frame, &mut record).map_err(|_| ChannelError::Decrypt)?;
         record.truncate(len);
         self.assembler.add(record)
     }

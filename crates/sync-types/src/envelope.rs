@@ -65,11 +65,7 @@ impl Envelope {
         let body = r.bin()?;
         r.finish()?;
         let message = Message::decode_body(envelope.msg_type, body).and_then(|message| {
-            if message.about() == envelope.cursor {
-                Ok(message)
-            } else {
-                Err(DecodeError::OutOfRange)
-            }
+            if message.about() == envelope.cursor { Ok(message) } else { Err(DecodeError::OutOfRange) }
         });
         Ok((envelope, message))
     }

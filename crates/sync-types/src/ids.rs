@@ -56,12 +56,7 @@ macro_rules! text {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let text = BASE64URL_NOPAD.encode(self.as_ref());
-                write!(
-                    f,
-                    "{}({}…)",
-                    stringify!($name),
-                    text.get(..8).unwrap_or(&text)
-                )
+                write!(f, "{}({}…)", stringify!($name), text.get(..8).unwrap_or(&text))
             }
         }
     };
@@ -190,11 +185,7 @@ impl Cursor {
 
     /// A cursor, unless past 2^53 − 1.
     pub const fn new(value: u64) -> Option<Self> {
-        if value <= MAX_SAFE_INTEGER {
-            Some(Self(value))
-        } else {
-            None
-        }
+        if value <= MAX_SAFE_INTEGER { Some(Self(value)) } else { None }
     }
 
     /// As a number.
@@ -240,11 +231,7 @@ impl Wire for crate::UnixMs {
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let value = u64::take(r)?;
-        if value > MAX_SAFE_INTEGER {
-            Err(DecodeError::OutOfRange)
-        } else {
-            Ok(Self(value))
-        }
+        if value > MAX_SAFE_INTEGER { Err(DecodeError::OutOfRange) } else { Ok(Self(value)) }
     }
 }
 
@@ -259,16 +246,9 @@ mod tests {
         p[31] = 0x7f;
         assert_eq!(DeviceId::from_bytes(p), None);
         p[0] = 0xec;
-        assert!(
-            DeviceId::from_bytes(p).is_some(),
-            "p - 1 is the largest canonical value"
-        );
+        assert!(DeviceId::from_bytes(p).is_some(), "p - 1 is the largest canonical value");
         p[31] = 0xff;
-        assert_eq!(
-            DeviceId::from_bytes(p),
-            None,
-            "the top bit is not part of the number"
-        );
+        assert_eq!(DeviceId::from_bytes(p), None, "the top bit is not part of the number");
         p[0] = 0xff;
         p[31] = 0x7f;
         assert_eq!(DeviceId::from_bytes(p), None);
@@ -279,10 +259,7 @@ mod tests {
         assert!(Cursor::new(MAX_SAFE_INTEGER).is_some());
         assert_eq!(Cursor::new(MAX_SAFE_INTEGER + 1), None);
         assert_eq!(Cursor::ZERO.prev(), Cursor::ZERO);
-        assert_eq!(
-            Cursor::new(MAX_SAFE_INTEGER).unwrap().next().get(),
-            MAX_SAFE_INTEGER
-        );
+        assert_eq!(Cursor::new(MAX_SAFE_INTEGER).unwrap().next().get(), MAX_SAFE_INTEGER);
     }
 
     #[test]

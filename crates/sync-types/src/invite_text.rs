@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::sync::LazyLock;
 
 use data_encoding::{BASE64URL_NOPAD, Encoding, Specification};
 use rand_core::CryptoRngCore;
@@ -31,13 +32,13 @@ pub enum InviteTextError {
 }
 
 /// Crockford's base32: no I, L, O, U; read without regard to case (<https://www.crockford.com/base32.html>).
-fn crockford() -> Encoding {
+static CROCKFORD: LazyLock<Encoding> = LazyLock::new(|| {
     let mut spec = Specification::new();
     spec.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
     spec.translate.from.push_str("abcdefghjkmnpqrstvwxyzOoIiLl");
     spec.translate.to.push_str("ABCDEFGHJKMNPQRSTVWXYZ001111");
     spec.encoding().expect("a fixed specification")
-}
+});
 
 /// Where an invite lies at the relay: 16 bytes, sent as 26 base32 characters. Not secret from the relay.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,13 +47,13 @@ pub struct LookupKey(pub [u8; 16]);
 impl LookupKey {
     /// Reads the 26 characters.
     pub fn from_text(text: &str) -> Option<Self> {
-        Some(Self(crockford().decode(text.as_bytes()).ok()?.try_into().ok()?))
+        Some(Self(CROCKFORD.decode(text.as_bytes()).ok()?.try_into().ok()?))
     }
 }
 
 impl fmt::Display for LookupKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crockford().encode(&self.0))
+        f.write_str(&CROCKFORD.encode(&self.0))
     }
 }
 
@@ -117,7 +118,7 @@ impl InviteCode {
 
     /// The code as people read it: `XXXX-XXXX-XXXX-XXXX`.
     pub fn expose_text(&self) -> String {
-        let text = crockford().encode(&*self.0);
+        let text = CROCKFORD.encode(&*self.0);
         [&text[..4], &text[4..8], &text[8..12], &text[12..]].join("-")
     }
 }
@@ -131,12 +132,8 @@ impl FromStr for InviteCode {
             return Err(InviteTextError::Code);
         }
         let plain: String = text.chars().filter(|c| *c != '-' && !c.is_whitespace()).collect();
-        let bytes = crockford()
-            .decode(plain.as_bytes())
-            .map_err(|_| InviteTextError::Code)?;
-        Ok(Self::from_bytes(
-            bytes.try_into().map_err(|_| InviteTextError::Code)?,
-        ))
+        let bytes = CROCKFORD.decode(plain.as_bytes()).map_err(|_| InviteTextError::Code)?;
+        Ok(Self::from_bytes(bytes.try_into().map_err(|_| InviteTextError::Code)?))
     }
 }
 
@@ -173,23 +170,17 @@ impl InviteTarget {
 
     /// Reads the URL of any scheme.
     pub fn from_app_url(text: &str) -> Result<Self, InviteTextError> {
-        let (_, data) = text
-            .trim()
-            .split_once("://sync?invite=")
-            .ok_or(InviteTextError::Link)?;
-        let bytes = BASE64URL_NOPAD
-            .decode(data.as_bytes())
-            .map_err(|_| InviteTextError::Link)?;
+        let (scheme, data) = text.trim().split_once("://sync?invite=").ok_or(InviteTextError::Link)?;
+        if !is_scheme(scheme) {
+            return Err(InviteTextError::Link);
+        }
+        let bytes = BASE64URL_NOPAD.decode(data.as_bytes()).map_err(|_| InviteTextError::Link)?;
         let mut r = Reader::new(&bytes);
         let mut read = || {
             r.array(4)?;
             let relay = r.str()?.to_owned();
-            let target = (
-                relay,
-                RelayKey::take(&mut r)?,
-                <[u8; 16]>::take(&mut r)?,
-                <[u8; 32]>::take(&mut r)?,
-            );
+            let target =
+                (relay, RelayKey::take(&mut r)?, <[u8; 16]>::take(&mut r)?, <[u8; 32]>::take(&mut r)?);
             r.clone().finish().map(|()| target)
         };
         let (relay, relay_key, lookup, key) = read().map_err(|_| InviteTextError::Link)?;
@@ -221,11 +212,7 @@ impl JoinLink {
     pub fn expose_text(&self) -> String {
         let key = BASE64URL_NOPAD.encode(self.key.expose_bytes());
         let link = format!("{}/join#v1.{}.{key}", self.page, self.lookup);
-        if self.relay == self.page {
-            link
-        } else {
-            format!("{link}.{}", self.relay)
-        }
+        if self.relay == self.page { link } else { format!("{link}.{}", self.relay) }
     }
 }
 
@@ -234,23 +221,15 @@ impl FromStr for JoinLink {
 
     fn from_str(text: &str) -> Result<Self, InviteTextError> {
         let (page, fragment) = text.trim().split_once('#').ok_or(InviteTextError::Link)?;
-        let page = page
-            .trim_end_matches('/')
-            .strip_suffix("/join")
-            .ok_or(InviteTextError::Link)?;
+        let page = page.trim_end_matches('/').strip_suffix("/join").ok_or(InviteTextError::Link)?;
         let page: RelayUrl = page.parse().map_err(|_| InviteTextError::Link)?;
         let mut parts = fragment.splitn(4, '.');
         match parts.next() {
             Some("v1") => {}
-            Some(v) if v.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok()) => {
-                return Err(InviteTextError::NewerVersion);
-            }
+            Some(v) if is_later_version(v) => return Err(InviteTextError::NewerVersion),
             _ => return Err(InviteTextError::Link),
         }
-        let lookup = parts
-            .next()
-            .and_then(LookupKey::from_text)
-            .ok_or(InviteTextError::Link)?;
+        let lookup = parts.next().and_then(LookupKey::from_text).ok_or(InviteTextError::Link)?;
         let key = parts
             .next()
             .and_then(|text| BASE64URL_NOPAD.decode(text.as_bytes()).ok())
@@ -260,13 +239,22 @@ impl FromStr for JoinLink {
             None => page.clone(),
             Some(relay) => relay.parse().map_err(|_| InviteTextError::Link)?,
         };
-        Ok(Self {
-            page,
-            relay,
-            lookup,
-            key,
-        })
+        Ok(Self { page, relay, lookup, key })
     }
+}
+
+/// Whether a text may stand before `://` (RFC 3986 §3.1).
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+/// Whether a text is `v` and a number above 1, in plain digits.
+fn is_later_version(text: &str) -> bool {
+    let digits = text.strip_prefix('v').unwrap_or_default();
+    digits.bytes().all(|b| b.is_ascii_digit())
+        && !digits.starts_with('0')
+        && digits.parse().is_ok_and(|version: u32| version > 1)
 }
 
 #[cfg(test)]
@@ -278,21 +266,14 @@ mod tests {
         let code = InviteCode::from_bytes([0x00, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf]);
         let text = code.expose_text();
         assert_eq!(text, "0123-4567-89AB-CDEF");
-        for typed in [
-            "0123-4567-89ab-cdef",
-            "o1 23 4567 89AB CDEF",
-            "Oi23456789abcdef",
-            "0L23--4567-89ABCDEF",
-        ] {
+        for typed in
+            ["0123-4567-89ab-cdef", "o1 23 4567 89AB CDEF", "Oi23456789abcdef", "0L23--4567-89ABCDEF"]
+        {
             assert_eq!(typed.parse(), Ok(code.clone()), "{typed}");
         }
-        for wrong in [
-            "",
-            "0123-4567-89AB-CDE",
-            "0123-4567-89AB-CDEFG",
-            "0123-4567-89AB-CDEU",
-            "0123_4567_89AB_CDEF",
-        ] {
+        for wrong in
+            ["", "0123-4567-89AB-CDE", "0123-4567-89AB-CDEFG", "0123-4567-89AB-CDEU", "0123_4567_89AB_CDEF"]
+        {
             assert_eq!(wrong.parse::<InviteCode>(), Err(InviteTextError::Code), "{wrong}");
         }
     }
@@ -321,14 +302,8 @@ mod tests {
             ("https://a.b/other#v1.x.y", InviteTextError::Link),
             ("https://a.b/join#v2.x.y", InviteTextError::NewerVersion),
             ("https://a.b/join#v1.x.y", InviteTextError::Link),
-            (
-                &format!("https://a.b/join#v1.{lookup}.short"),
-                InviteTextError::Link,
-            ),
-            (
-                &format!("https://a.b/join#v1.{lookup}.{key}.ftp://x"),
-                InviteTextError::Link,
-            ),
+            (&format!("https://a.b/join#v1.{lookup}.short"), InviteTextError::Link),
+            (&format!("https://a.b/join#v1.{lookup}.{key}.ftp://x"), InviteTextError::Link),
         ] {
             assert_eq!(text.parse::<JoinLink>(), Err(error), "{text}");
         }
@@ -345,10 +320,7 @@ mod tests {
         let url = target.expose_app_url("notes");
         assert!(url.starts_with("notes://sync?invite="));
         assert_eq!(InviteTarget::from_app_url(&url), Ok(target));
-        assert_eq!(
-            InviteTarget::from_app_url(&url[..url.len() - 4]),
-            Err(InviteTextError::Link)
-        );
+        assert_eq!(InviteTarget::from_app_url(&url[..url.len() - 4]), Err(InviteTextError::Link));
     }
 
     #[test]
@@ -356,20 +328,12 @@ mod tests {
         let text = LookupKey([0xff; 16]).to_string();
         assert_eq!(text.len(), 26);
         assert_eq!(LookupKey::from_text(&text), Some(LookupKey([0xff; 16])));
-        assert_eq!(
-            LookupKey::from_text(&text.replace('W', "Z")),
-            None,
-            "bits after the last byte"
-        );
+        assert_eq!(LookupKey::from_text(&text.replace('W', "Z")), None, "bits after the last byte");
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let shown = format!(
-            "{:?} {:?}",
-            InviteCode::from_bytes([7; 10]),
-            InviteKey::from_bytes([7; 32])
-        );
+        let shown = format!("{:?} {:?}", InviteCode::from_bytes([7; 10]), InviteKey::from_bytes([7; 32]));
         assert_eq!(shown, "InviteCode(…) InviteKey(…)");
     }
 }

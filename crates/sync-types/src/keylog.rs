@@ -47,8 +47,7 @@ impl AuthKey {
         if key.is_weak() || key.to_edwards().compress().0 != self.0 {
             return Err(KeyLogError::InvalidKey);
         }
-        key.verify_strict(message, &Signature::from_bytes(signature))
-            .map_err(|_| KeyLogError::BadSignature)
+        key.verify_strict(message, &Signature::from_bytes(signature)).map_err(|_| KeyLogError::BadSignature)
     }
 }
 
@@ -71,14 +70,8 @@ pub fn rotation_transcript(
     new_key: &AuthKey,
     content_hash: &[u8; 32],
 ) -> Vec<u8> {
-    [
-        b"sync-relay rotate v1".as_slice(),
-        &group_id.0,
-        &new_epoch.to_be_bytes(),
-        &new_key.0,
-        content_hash,
-    ]
-    .concat()
+    [b"sync-relay rotate v1".as_slice(), &group_id.0, &new_epoch.to_be_bytes(), &new_key.0, content_hash]
+        .concat()
 }
 
 /// The auth keys of a group, from its first.
@@ -93,10 +86,7 @@ pub struct KeyLog {
 impl KeyLog {
     /// The log of a group that was never rotated.
     pub fn new(genesis: AuthKey) -> Self {
-        Self {
-            genesis,
-            links: Vec::new(),
-        }
+        Self { genesis, links: Vec::new() }
     }
 
     /// The newest epoch.
@@ -219,11 +209,7 @@ mod tests {
         for (i, pair) in keys.windows(2).enumerate() {
             let transcript = rotation_transcript(&group, i as u32 + 1, &public(pair[1]), &[9; 32]);
             let signature = signing(pair[0]).sign(&transcript).to_bytes();
-            log.links.push(KeyLink {
-                auth_key: public(pair[1]),
-                content_hash: [9; 32],
-                signature,
-            });
+            log.links.push(KeyLink { auth_key: public(pair[1]), content_hash: [9; 32], signature });
         }
         (group, log)
     }
@@ -257,10 +243,7 @@ mod tests {
         assert_eq!(fork.verify_beyond(&group, &known), Err(KeyLogError::Conflict));
         let (_, mut garbage) = log(&[1, 2, 5]);
         garbage.links[1].signature[0] ^= 1;
-        assert_eq!(
-            garbage.verify_beyond(&group, &known),
-            Err(KeyLogError::BadSignature)
-        );
+        assert_eq!(garbage.verify_beyond(&group, &known), Err(KeyLogError::BadSignature));
     }
 
     #[test]
@@ -268,22 +251,13 @@ mod tests {
         // The neutral element, and a point of order 8: with them any message has a valid signature.
         let mut neutral = [0; 32];
         neutral[0] = 1;
-        assert_eq!(
-            AuthKey(neutral).verify(b"x", &[0; 64]),
-            Err(KeyLogError::InvalidKey)
-        );
-        assert_eq!(
-            AuthKey([0; 32]).verify(b"x", &[0; 64]),
-            Err(KeyLogError::InvalidKey)
-        );
+        assert_eq!(AuthKey(neutral).verify(b"x", &[0; 64]), Err(KeyLogError::InvalidKey));
+        assert_eq!(AuthKey([0; 32]).verify(b"x", &[0; 64]), Err(KeyLogError::InvalidKey));
         // y = p + 1 encodes the same point as y = 1, but not canonically.
         let mut non_canonical = [0xff; 32];
         non_canonical[0] = 0xee;
         non_canonical[31] = 0x7f;
-        assert_eq!(
-            AuthKey(non_canonical).verify(b"x", &[0; 64]),
-            Err(KeyLogError::InvalidKey)
-        );
+        assert_eq!(AuthKey(non_canonical).verify(b"x", &[0; 64]), Err(KeyLogError::InvalidKey));
     }
 
     #[test]
@@ -291,37 +265,18 @@ mod tests {
         let device = DeviceId::from_bytes([3; 32]).unwrap();
         let other = DeviceId::from_bytes([4; 32]).unwrap();
         let group = GroupId::of(&public(1));
-        let proof = MembershipProof {
-            handshake_hash: &[5; 32],
-            group_id: &group,
-            epoch: 0,
-            device_id: &device,
-        };
+        let proof =
+            MembershipProof { handshake_hash: &[5; 32], group_id: &group, epoch: 0, device_id: &device };
         let signature = signing(1).sign(&proof.transcript()).to_bytes();
         assert_eq!(proof.verify(&public(1), &signature), Ok(()));
         for wrong in [
-            MembershipProof {
-                handshake_hash: &[6; 32],
-                ..proof
-            },
-            MembershipProof {
-                group_id: &GroupId([0; 32]),
-                ..proof
-            },
+            MembershipProof { handshake_hash: &[6; 32], ..proof },
+            MembershipProof { group_id: &GroupId([0; 32]), ..proof },
             MembershipProof { epoch: 1, ..proof },
-            MembershipProof {
-                device_id: &other,
-                ..proof
-            },
+            MembershipProof { device_id: &other, ..proof },
         ] {
-            assert_eq!(
-                wrong.verify(&public(1), &signature),
-                Err(KeyLogError::BadSignature)
-            );
+            assert_eq!(wrong.verify(&public(1), &signature), Err(KeyLogError::BadSignature));
         }
-        assert_eq!(
-            proof.verify(&public(2), &signature),
-            Err(KeyLogError::BadSignature)
-        );
+        assert_eq!(proof.verify(&public(2), &signature), Err(KeyLogError::BadSignature));
     }
 }

@@ -34,7 +34,8 @@ macro_rules! messages {
                 }
             }
 
-            pub(crate) fn encode_body(&self) -> Vec<u8> {
+            /// The body alone, as it stands in an envelope's payload.
+            pub fn encode_body(&self) -> Vec<u8> {
                 match self {
                     $(Self::$name(body) => encode(body),)*
                 }

@@ -1,6 +1,7 @@
 //! Where a relay is, as people write it.
 
 use core::fmt;
+use core::net::Ipv6Addr;
 use core::str::FromStr;
 
 use http::Uri;
@@ -69,15 +70,30 @@ impl FromStr for RelayUrl {
             Some("http" | "ws") => "http",
             _ => return Err(RelayUrlError::Scheme),
         };
-        let authority = uri.authority().ok_or(RelayUrlError::NotAUrl)?.as_str();
-        if authority.contains('@') || uri.query().is_some() {
+        let authority = uri.authority().ok_or(RelayUrlError::NotAUrl)?;
+        if authority.as_str().contains('@') || uri.query().is_some() {
             return Err(RelayUrlError::Extra);
         }
+        let host = authority.host().to_ascii_lowercase();
+        // `http` takes nearly anything for a host, and for a port.
+        let authority = match authority.port_u16() {
+            Some(port) if authority.as_str().ends_with(&format!(":{port}")) => format!("{host}:{port}"),
+            None if authority.as_str().len() == host.len() => host.clone(),
+            _ => return Err(RelayUrlError::NotAUrl),
+        };
+        if !is_host(&host) {
+            return Err(RelayUrlError::NotAUrl);
+        }
         let path = uri.path().trim_end_matches('/');
-        Ok(Self(format!(
-            "{scheme}://{}{path}",
-            authority.to_ascii_lowercase()
-        )))
+        Ok(Self(format!("{scheme}://{authority}{path}")))
+    }
+}
+
+/// Whether this is a name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)),
     }
 }
 
@@ -92,19 +108,10 @@ impl FromStr for RelayAddress {
 
     fn from_str(text: &str) -> Result<Self, RelayUrlError> {
         let Some((url, fragment)) = text.trim().split_once('#') else {
-            return Ok(Self {
-                url: text.trim().parse()?,
-                key: None,
-            });
+            return Ok(Self { url: text.trim().parse()?, key: None });
         };
-        let key = fragment
-            .strip_prefix("relay=")
-            .and_then(RelayKey::from_text)
-            .ok_or(RelayUrlError::Key)?;
-        Ok(Self {
-            url: url.parse()?,
-            key: Some(key),
-        })
+        let key = fragment.strip_prefix("relay=").and_then(RelayKey::from_text).ok_or(RelayUrlError::Key)?;
+        Ok(Self { url: url.parse()?, key: Some(key) })
     }
 }
 
@@ -124,16 +131,8 @@ mod tests {
     #[test]
     fn addresses_come_in_one_form() {
         for (text, base, socket) in [
-            (
-                "https://Relay.Example/",
-                "https://relay.example",
-                "wss://relay.example/sync",
-            ),
-            (
-                "http://127.0.0.1:8080",
-                "http://127.0.0.1:8080",
-                "ws://127.0.0.1:8080/sync",
-            ),
+            ("https://Relay.Example/", "https://relay.example", "wss://relay.example/sync"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080", "ws://127.0.0.1:8080/sync"),
             ("wss://a.b/c/", "https://a.b/c", "wss://a.b/c/sync"),
             ("http://[::1]:9", "http://[::1]:9", "ws://[::1]:9/sync"),
         ] {
@@ -155,19 +154,13 @@ mod tests {
         ] {
             assert_eq!(text.parse::<RelayUrl>(), Err(error), "{text}");
         }
-        assert_eq!(
-            "https://a.b#relay=x".parse::<RelayAddress>(),
-            Err(RelayUrlError::Key)
-        );
+        assert_eq!("https://a.b#relay=x".parse::<RelayAddress>(), Err(RelayUrlError::Key));
     }
 
     #[test]
     fn an_address_with_a_key_comes_back() {
         let key = RelayKey::from_bytes([5; 32]).unwrap();
-        let address = RelayAddress {
-            url: "https://a.b".parse().unwrap(),
-            key: Some(key),
-        };
+        let address = RelayAddress { url: "https://a.b".parse().unwrap(), key: Some(key) };
         assert_eq!(address.to_string().parse(), Ok(address));
     }
 }

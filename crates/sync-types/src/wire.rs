@@ -124,11 +124,7 @@ impl<'a> Reader<'a> {
 
     /// Fails unless everything was read.
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::Trailing)
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
     }
 
     /// The input after the values read so far.
@@ -140,20 +136,12 @@ impl<'a> Reader<'a> {
     pub fn array_len(&mut self) -> Result<usize, DecodeError> {
         let len = self.read(decode::read_array_len, encode::write_array_len)?;
         // Each value takes at least a byte: a longer claim is a lie.
-        if len as usize > self.rest.len() {
-            Err(DecodeError::Truncated)
-        } else {
-            Ok(len as usize)
-        }
+        if len as usize > self.rest.len() { Err(DecodeError::Truncated) } else { Ok(len as usize) }
     }
 
     /// The start of an array of exactly `len` values.
     pub fn array(&mut self, len: usize) -> Result<(), DecodeError> {
-        if self.array_len()? == len {
-            Ok(())
-        } else {
-            Err(DecodeError::WrongLength)
-        }
+        if self.array_len()? == len { Ok(()) } else { Err(DecodeError::WrongLength) }
     }
 
     /// A byte string, borrowed from the input.
@@ -348,11 +336,7 @@ mod tests {
     fn values_have_one_encoding() {
         assert_eq!(encode(&5_u64), [0x05]);
         assert_eq!(decode::<u64>(&[0xcc, 0x05]), Err(DecodeError::NotShortest));
-        assert_eq!(
-            decode::<u64>(&[0xd0, 0x05]),
-            Err(DecodeError::NotShortest),
-            "a signed form"
-        );
+        assert_eq!(decode::<u64>(&[0xd0, 0x05]), Err(DecodeError::NotShortest), "a signed form");
         assert_eq!(decode::<u64>(&[0xff]), Err(DecodeError::OutOfRange), "minus one");
         assert_eq!(decode::<u8>(&encode(&256_u16)), Err(DecodeError::OutOfRange));
         assert_eq!(decode::<Vec<u8>>(&[0xc5, 0, 1, 9]), Err(DecodeError::NotShortest));
@@ -369,10 +353,7 @@ mod tests {
 
     #[test]
     fn a_declared_length_is_not_a_reason_to_allocate() {
-        assert_eq!(
-            decode::<Vec<u8>>(&[0xc6, 0xff, 0xff, 0xff, 0xff]),
-            Err(DecodeError::Truncated)
-        );
+        assert_eq!(decode::<Vec<u8>>(&[0xc6, 0xff, 0xff, 0xff, 0xff]), Err(DecodeError::Truncated));
         let mut r = Reader::new(&[0xdd, 0xff, 0xff, 0xff, 0xff, 0]);
         assert_eq!(r.array_len(), Err(DecodeError::Truncated));
     }

@@ -28,10 +28,7 @@ pub(super) struct Assembler {
 
 impl Assembler {
     pub(super) fn new(max: usize) -> Self {
-        Self {
-            buffer: Vec::new(),
-            max,
-        }
+        Self { buffer: Vec::new(), max }
     }
 
     pub(super) fn set_max(&mut self, max: usize) {
@@ -107,10 +104,6 @@ mod tests {
         let mut assembler = Assembler::new(1 << 20);
         assert_eq!(assembler.add(vec![]), Err(ChannelError::Record));
         assert_eq!(assembler.add(vec![2, 0]), Err(ChannelError::Record));
-        assert_eq!(
-            assembler.add(vec![MORE]),
-            Err(ChannelError::Record),
-            "not the last, yet not full"
-        );
+        assert_eq!(assembler.add(vec![MORE]), Err(ChannelError::Record), "not the last, yet not full");
     }
 }

@@ -16,9 +16,7 @@ pub(super) struct Resolver {
 
 impl Resolver {
     pub(super) fn new(seed: [u8; 32]) -> Self {
-        Self {
-            seed: Zeroizing::new(seed),
-        }
+        Self { seed: Zeroizing::new(seed) }
     }
 }
 
@@ -93,10 +91,7 @@ impl Dh for CheckedX25519 {
     }
 
     fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
-        let key: [u8; 32] = pubkey
-            .get(..32)
-            .and_then(|k| k.try_into().ok())
-            .ok_or(snow::Error::Dh)?;
+        let key: [u8; 32] = pubkey.get(..32).and_then(|k| k.try_into().ok()).ok_or(snow::Error::Dh)?;
         let shared = StaticSecret::from(*self.secret).diffie_hellman(&PublicKey::from(key));
         if bool::from(shared.as_bytes().ct_eq(&[0; 32])) {
             return Err(snow::Error::Dh);

@@ -56,16 +56,9 @@ fn a_garbage_frame_does_not_advance_the_nonce() {
     garbage[5] ^= 1;
     assert_eq!(server.open(&garbage), Err(ChannelError::Decrypt));
     assert_eq!(server.open(&[]), Err(ChannelError::Decrypt));
-    assert_eq!(
-        server.open(&vec![0; MAX_NOISE_MESSAGE + 1]),
-        Err(ChannelError::Decrypt)
-    );
+    assert_eq!(server.open(&vec![0; MAX_NOISE_MESSAGE + 1]), Err(ChannelError::Decrypt));
     assert_eq!(server.open(&frame).unwrap().as_deref(), Some(&b"real"[..]));
-    assert_eq!(
-        server.open(&frame),
-        Err(ChannelError::Decrypt),
-        "a replayed frame"
-    );
+    assert_eq!(server.open(&frame), Err(ChannelError::Decrypt), "a replayed frame");
 }
 
 #[test]
@@ -83,11 +76,7 @@ fn low_order_ephemeral_keys_fail_the_handshake() {
     p[31] = 0x7f;
     for low in [[0; 32], one, order_8, p] {
         let answer = Responder::answer(&relay(), [4; 32], &low);
-        assert_eq!(
-            answer.err(),
-            Some(ChannelError::Handshake),
-            "as the client's ephemeral key"
-        );
+        assert_eq!(answer.err(), Some(ChannelError::Handshake), "as the client's ephemeral key");
     }
 }
 
@@ -96,29 +85,16 @@ fn another_prologue_payload_or_length_fails_the_handshake() {
     let (initiator, first) = Initiator::start(&device(), [3; 32]).unwrap();
     let mut with_payload = first.clone();
     with_payload.push(0);
-    assert_eq!(
-        Responder::answer(&relay(), [4; 32], &with_payload).err(),
-        Some(ChannelError::Handshake)
-    );
-    assert_eq!(
-        Responder::answer(&relay(), [4; 32], &first[..31]).err(),
-        Some(ChannelError::Handshake)
-    );
+    assert_eq!(Responder::answer(&relay(), [4; 32], &with_payload).err(), Some(ChannelError::Handshake));
+    assert_eq!(Responder::answer(&relay(), [4; 32], &first[..31]).err(), Some(ChannelError::Handshake));
     let (_, mut second) = Responder::answer(&relay(), [4; 32], &first).unwrap();
     second[40] ^= 1;
     assert_eq!(initiator.read(&second).err(), Some(ChannelError::Handshake));
 
-    let foreign = Builder::with_resolver(
-        PATTERN.parse().unwrap(),
-        Box::new(resolver::Resolver::new([9; 32])),
-    );
-    let mut foreign = foreign
-        .local_private_key(&[1; 32])
-        .unwrap()
-        .prologue(b"other/1")
-        .unwrap()
-        .build_initiator()
-        .unwrap();
+    let foreign =
+        Builder::with_resolver(PATTERN.parse().unwrap(), Box::new(resolver::Resolver::new([9; 32])));
+    let mut foreign =
+        foreign.local_private_key(&[1; 32]).unwrap().prologue(b"other/1").unwrap().build_initiator().unwrap();
     let first = write(&mut foreign).unwrap();
     let (_, second) = Responder::answer(&relay(), [4; 32], &first).unwrap();
     assert_eq!(read(&mut foreign, &second), Err(ChannelError::Handshake));

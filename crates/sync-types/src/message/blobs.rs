@@ -43,9 +43,7 @@ impl Wire for PushBatch {
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.array(1)?;
-        Ok(Self {
-            blobs: take_list(r, MAX_BATCH)?,
-        })
+        Ok(Self { blobs: take_list(r, MAX_BATCH)? })
     }
 }
 
@@ -76,10 +74,7 @@ impl Wire for PushBatchAck {
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.array(2)?;
-        Ok(Self {
-            stored: take_list(r, MAX_BATCH)?,
-            timestamp: UnixMs::take(r)?,
-        })
+        Ok(Self { stored: take_list(r, MAX_BATCH)?, timestamp: UnixMs::take(r)? })
     }
 }
 

@@ -92,9 +92,7 @@ impl Wire for DevicesResponse {
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.array(1)?;
-        Ok(Self {
-            devices: take_list(r, MAX_DEVICES)?,
-        })
+        Ok(Self { devices: take_list(r, MAX_DEVICES)? })
     }
 }
 
@@ -138,18 +136,11 @@ impl ErrorBody {
 
     /// A refusal with a sentence that says more than the code's own.
     pub fn because(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code: code.as_u16(),
-            message: message.into(),
-            retry_after_ms: None,
-        }
+        Self { code: code.as_u16(), message: message.into(), retry_after_ms: None }
     }
 
     /// Says when to try again.
     pub fn retry_after_ms(self, millis: u32) -> Self {
-        Self {
-            retry_after_ms: Some(millis),
-            ..self
-        }
+        Self { retry_after_ms: Some(millis), ..self }
     }
 }
