@@ -142,7 +142,7 @@ fn encode_with(content: &Content, codec: u8, body: &[u8]) -> Vec<u8> {
     w.finish()
 }
 
-fn decode(plaintext: &[u8], max_body: usize) -> Result<Content, SealError> {
+pub(crate) fn decode(plaintext: &[u8], max_body: usize) -> Result<Content, SealError> {
     let mut r = Reader::new(plaintext);
     r.array(8)?;
     let kind = Kind::take(&mut r)?;
@@ -175,6 +175,23 @@ fn decompress(body: &[u8], max_body: usize) -> Result<Vec<u8>, SealError> {
     }
     let out = lz4_flex::block::decompress(block, len).map_err(|_| SealError::Malformed)?;
     if out.len() == len { Ok(out) } else { Err(SealError::Malformed) }
+}
+
+/// Good contents, for tests that change them.
+#[cfg(test)]
+pub(crate) fn tests_corpus() -> Vec<Content> {
+    let place = Place::first(ChainId([5; 16]));
+    [&b""[..], b"text", &[b'a'; 900]]
+        .into_iter()
+        .map(|body| Content { kind: Kind::Data, place: place.clone(), body: body.to_vec() })
+        .collect()
+}
+
+/// The same, encoded with and without compression.
+#[cfg(test)]
+pub(crate) fn tests_plaintexts() -> Vec<Vec<u8>> {
+    let encode = |content: &Content| [false, true].map(|compress| encode(content, compress, 4_096));
+    tests_corpus().iter().flat_map(encode).collect()
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Invite {
         if verified { Ok(invite) } else { Err(SealError::Malformed) }
     }
 
-    fn encode(&self, names: bool) -> Vec<u8> {
+    pub(crate) fn encode(&self, names: bool) -> Vec<u8> {
         let mut w = Writer::default();
         w.array(10);
         self.relay.as_str().to_owned().put(&mut w);
@@ -135,11 +135,11 @@ impl Invite {
         w.finish()
     }
 
-    fn decode(plaintext: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(plaintext: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(plaintext);
         r.array(10)?;
         let invite = Self {
-            relay: r.str()?.parse().map_err(|_| DecodeError::OutOfRange)?,
+            relay: RelayUrl::from_canonical(r.str()?).ok_or(DecodeError::OutOfRange)?,
             relay_key: RelayKey::take(&mut r)?,
             group_id: GroupId::take(&mut r)?,
             key_log: KeyLog::take(&mut r)?,
@@ -162,6 +162,12 @@ fn associated_data(lookup: &LookupKey) -> Vec<u8> {
     [b"sync-relay invite v1".as_slice(), &lookup.0].concat()
 }
 
+/// A good invite, for tests that change it.
+#[cfg(test)]
+pub(crate) fn tests_plaintext() -> Vec<u8> {
+    tests::invite(2).encode(true)
+}
+
 #[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha20Rng;
@@ -170,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    fn invite(devices: u8) -> Invite {
+    pub(super) fn invite(devices: u8) -> Invite {
         let secret = EpochSecret::from_bytes([7; 32]);
         let key_log = KeyLog::new(secret.keys().auth_key());
         let roster = (0..devices)

@@ -27,6 +27,8 @@ pub mod blob;
 mod code;
 mod content;
 mod control;
+#[cfg(test)]
+mod hostile;
 mod invite;
 mod name;
 mod padding;

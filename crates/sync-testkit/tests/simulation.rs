@@ -40,35 +40,52 @@ fn devices(seed: u64) -> usize {
     if seed % 4 == 3 { 3 } else { 2 }
 }
 
-/// How many seeds the build at hand can do in good time.
-const SEEDS: u64 = if cfg!(feature = "thorough") { 1_000 } else { 60 };
-
-#[test]
-fn every_promised_push_arrives_once_and_in_order() {
-    let sum = run_all(SEEDS, |seed| Plan { devices: devices(seed), ..Plan::default() });
-    println!("{sum:?}");
+fn honest(seeds: u64) {
+    let sum = run_all(seeds, |seed| Plan { devices: devices(seed), ..Plan::default() });
+    println!("{seeds} seeds: {sum:?}");
     if number("SIM_SEED").is_none() {
         // The world was rough enough to mean something.
-        assert!(sum.pushes as u64 > SEEDS * 50, "{sum:?}");
-        assert!(sum.connections > SEEDS * 10, "{sum:?}");
+        assert!(sum.pushes as u64 > seeds * 50, "{sum:?}");
+        assert!(sum.connections > seeds * 10, "{sum:?}");
         assert_eq!(sum.resets, 0);
     }
 }
 
+fn wiped(seeds: u64) {
+    let sum = run_all(seeds, |seed| Plan { devices: devices(seed), wipes: true, ..Plan::default() });
+    println!("{seeds} seeds: {sum:?}");
+    if number("SIM_SEED").is_none() {
+        assert!(sum.resets as u64 > seeds, "{sum:?}");
+    }
+}
+
+#[test]
+fn every_promised_push_arrives_once_and_in_order() {
+    honest(20);
+}
+
+#[test]
+#[ignore = "heavy: a thousand runs"]
+fn every_promised_push_arrives_once_and_in_order_a_thousand_times() {
+    honest(1_000);
+}
+
 #[test]
 fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice() {
-    let sum = run_all(SEEDS / 2, |seed| Plan { devices: devices(seed), wipes: true, ..Plan::default() });
-    println!("{sum:?}");
-    if number("SIM_SEED").is_none() {
-        assert!(sum.resets as u64 > SEEDS / 2, "{sum:?}");
-    }
+    wiped(20);
+}
+
+#[test]
+#[ignore = "heavy: some hundred runs"]
+fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice_some_hundred_times() {
+    wiped(300);
 }
 
 #[test]
 fn an_ack_before_the_commit_is_found() {
     let faults = Faults { ack_before_commit: true, ..Faults::default() };
-    let found = found(60, Plan { faults, ..Plan::default() });
-    println!("{} of 60: {:?}", found.len(), found.first());
+    let found = found(20, Plan { faults, ..Plan::default() });
+    println!("{} of 20: {:?}", found.len(), found.first());
     assert!(!found.is_empty());
 }
 
@@ -82,7 +99,7 @@ fn a_reused_cursor_is_found() {
 
 #[test]
 fn an_outbox_row_that_is_dropped_early_is_found() {
-    let found = found(60, Plan { drop_outbox_early: true, ..Plan::default() });
-    println!("{} of 60: {:?}", found.len(), found.first());
+    let found = found(20, Plan { drop_outbox_early: true, ..Plan::default() });
+    println!("{} of 20: {:?}", found.len(), found.first());
     assert!(!found.is_empty());
 }

@@ -185,7 +185,7 @@ impl InviteTarget {
         };
         let (relay, relay_key, lookup, key) = read().map_err(|_| InviteTextError::Link)?;
         Ok(Self {
-            relay: relay.parse().map_err(|_| InviteTextError::Link)?,
+            relay: RelayUrl::from_canonical(&relay).ok_or(InviteTextError::Link)?,
             relay_key,
             lookup: LookupKey(lookup),
             key: InviteKey::from_bytes(key),

@@ -40,6 +40,12 @@ pub struct RelayAddress {
 }
 
 impl RelayUrl {
+    /// Reads an address in its one canonical form only, as [`as_str`](Self::as_str) gives it: where
+    /// machines write it and no person does.
+    pub fn from_canonical(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|url: &Self| url.0 == text)
+    }
+
     /// The address as text, without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.0
