@@ -1,0 +1,272 @@
+//! A relay on a real socket with a real database, and a client made of the protocol's own parts.
+#![allow(dead_code, unreachable_pub, clippy::wildcard_enum_match_arm, clippy::large_enum_variant)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ed25519_dalek::{Signer, SigningKey};
+use futures_util::{SinkExt, StreamExt};
+use sync_relay::{Config, ServeError};
+use sync_types::channel::{Channel, Initiator};
+use sync_types::{
+    AuthKey, BlobId, Cursor, DeviceId, DeviceSecret, Envelope, GroupId, Hello, KeyLog, MembershipProof,
+    Message, Nonce, Pull, PullResponse, Push, PushAck, StoreId, UnixMs, Welcome,
+};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// Long enough for the slowest machine: nothing here waits for time to pass.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it happens in time")
+}
+
+pub struct Relay {
+    pub addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Relay {
+    /// A relay with the default settings on the data of a folder.
+    pub async fn start(folder: &TempDir) -> Self {
+        Self::start_with(folder, Config::default()).await
+    }
+
+    pub async fn start_with(folder: &TempDir, mut config: Config) -> Self {
+        config.storage.database = Some(folder.path().join("relay.db"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(sync_relay::serve(config, listener, async move {
+            let _ = stopped.await;
+        }));
+        Self { addr, stop, task }
+    }
+
+    pub async fn stop(self) {
+        self.stop.send(()).unwrap();
+        soon(self.task).await.unwrap().unwrap();
+    }
+}
+
+/// A group of one epoch, and who can prove to belong to it.
+#[derive(Clone)]
+pub struct Group {
+    pub key: SigningKey,
+    pub id: GroupId,
+    pub log: KeyLog,
+}
+
+impl Group {
+    pub fn new(n: u8) -> Self {
+        let key = SigningKey::from_bytes(&[n; 32]);
+        let log = KeyLog::new(AuthKey(key.verifying_key().to_bytes()));
+        Self { id: GroupId::of(&log.genesis), key, log }
+    }
+}
+
+pub fn device(n: u8) -> DeviceSecret {
+    DeviceSecret::from_bytes([n; 32])
+}
+
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).unwrap();
+    bytes
+}
+
+pub fn push(id: u32, payload: impl Into<Vec<u8>>) -> Push {
+    let mut blob_id = [0; 16];
+    blob_id[..4].copy_from_slice(&id.to_be_bytes());
+    Push { blob_id: BlobId(blob_id), payload: payload.into(), ttl: None }
+}
+
+/// What a client gets from the relay.
+#[derive(Debug, PartialEq)]
+pub enum Heard {
+    Message(Nonce, Message),
+    Closed(u16),
+    /// Without a WebSocket close.
+    Cut,
+}
+
+pub struct Client {
+    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub channel: Channel,
+    device: DeviceSecret,
+    group: Group,
+}
+
+pub async fn open_socket(addr: SocketAddr) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+    let mut request = format!("ws://{addr}/sync").into_client_request().unwrap();
+    let protocol = "sync-relay.v1".parse().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", protocol);
+    let (socket, response) = soon(connect_async(request)).await.unwrap();
+    assert_eq!(response.headers()["sec-websocket-protocol"], "sync-relay.v1");
+    socket
+}
+
+impl Client {
+    /// Through the handshake, not further.
+    pub async fn connect(addr: SocketAddr, device_no: u8, group: &Group) -> Self {
+        let mut socket = open_socket(addr).await;
+        let device = device(device_no);
+        let (initiator, first) = Initiator::start(&device, random()).unwrap();
+        socket.send(Frame::binary(first)).await.unwrap();
+        let second = soon(socket.next()).await.unwrap().unwrap().into_data();
+        let (mut channel, third) = initiator.read(&second).unwrap().finish().unwrap();
+        socket.send(Frame::binary(third)).await.unwrap();
+        channel.set_max_envelope(2 << 20);
+        Self { socket, channel, device, group: group.clone() }
+    }
+
+    /// Through HELLO and WELCOME.
+    pub async fn join(addr: SocketAddr, device_no: u8, group: &Group) -> Self {
+        let mut client = Self::connect(addr, device_no, group).await;
+        client.welcome().await;
+        client
+    }
+
+    pub fn id(&self) -> DeviceId {
+        self.device.id()
+    }
+
+    pub fn hello(&self) -> Hello {
+        let proof = MembershipProof {
+            handshake_hash: self.channel.handshake_hash(),
+            group_id: &self.group.id,
+            epoch: 0,
+            device_id: &self.device.id(),
+        };
+        Hello {
+            version: 1,
+            device_name: b"sealed".to_vec(),
+            group_id: self.group.id,
+            last_cursor: Cursor::ZERO,
+            store_id: StoreId::NONE,
+            epoch: 0,
+            key_log: Some(self.group.log.clone()),
+            proof: self.group.key.sign(&proof.transcript()).to_bytes(),
+            features: 1,
+            access_token: None,
+        }
+    }
+
+    pub async fn welcome(&mut self) -> Welcome {
+        let hello = self.hello();
+        match self.request(hello).await {
+            Message::Welcome(welcome) => welcome,
+            other => panic!("HELLO gave {other:?}"),
+        }
+    }
+
+    pub async fn send(&mut self, message: impl Into<Message>) -> Nonce {
+        let nonce = Nonce(random());
+        let envelope = Envelope::seal(&message.into(), self.id(), self.group.id, UnixMs(0), nonce);
+        self.send_envelope(&envelope).await;
+        nonce
+    }
+
+    pub async fn send_envelope(&mut self, envelope: &[u8]) {
+        for frame in self.channel.seal(envelope).unwrap() {
+            self.socket.send(Frame::binary(frame)).await.unwrap();
+        }
+    }
+
+    pub async fn hear(&mut self) -> Heard {
+        loop {
+            match soon(self.socket.next()).await {
+                Some(Ok(Frame::Binary(frame))) => {
+                    if let Some(bytes) = self.channel.open(&frame).unwrap() {
+                        let (envelope, message) = Envelope::open(&bytes).unwrap();
+                        return Heard::Message(envelope.nonce, message.unwrap());
+                    }
+                }
+                Some(Ok(Frame::Close(close))) => return Heard::Closed(close.map_or(0, |c| c.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Heard::Cut,
+            }
+        }
+    }
+
+    pub async fn message(&mut self) -> Message {
+        match self.hear().await {
+            Heard::Message(_, message) => message,
+            other => panic!("instead of a message: {other:?}"),
+        }
+    }
+
+    /// Sends a request and waits for its answer; what comes between is skipped.
+    pub async fn request(&mut self, message: impl Into<Message>) -> Message {
+        let asked = self.send(message).await;
+        loop {
+            match self.hear().await {
+                Heard::Message(nonce, message) if nonce == asked => return message,
+                Heard::Message(..) => {}
+                other => panic!("instead of an answer: {other:?}"),
+            }
+        }
+    }
+
+    pub async fn push(&mut self, id: u32, payload: impl Into<Vec<u8>>) -> PushAck {
+        match self.request(push(id, payload)).await {
+            Message::PushAck(ack) => ack,
+            other => panic!("a push gave {other:?}"),
+        }
+    }
+
+    pub async fn pull(&mut self, after: u64) -> PullResponse {
+        let after_cursor = Cursor::new(after).unwrap();
+        match self.request(Pull { after_cursor, limit: 1000 }).await {
+            Message::PullResponse(response) => response,
+            other => panic!("a pull gave {other:?}"),
+        }
+    }
+
+    /// The close code, whatever comes before it.
+    pub async fn closed(&mut self) -> u16 {
+        loop {
+            match self.hear().await {
+                Heard::Closed(code) => return code,
+                Heard::Cut => panic!("cut without a close"),
+                Heard::Message(..) => {}
+            }
+        }
+    }
+}
+
+/// What a relay answers over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+pub async fn http(addr: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    let mut socket = TcpStream::connect(addr).await.unwrap();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n");
+    for header in headers {
+        request += &format!("{header}\r\n");
+    }
+    request += &format!("content-length: {}\r\n\r\n{body}", body.len());
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon(socket.read_to_string(&mut answer)).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    Answer { status: head[9..12].parse().unwrap(), head: head.to_ascii_lowercase(), body: body.to_owned() }
+}

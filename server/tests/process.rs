@@ -1,0 +1,141 @@
+//! The real program: started, stopped, killed.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use common::{Client, Group, Heard, push};
+use sync_types::Message;
+use tempfile::TempDir;
+
+struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    addr: SocketAddr,
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sync-relay"));
+    command.env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+}
+
+impl Program {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let addr = line.trim().strip_prefix("sync-relay listens on http://").unwrap().parse().unwrap();
+        Self { child, stdout, addr }
+    }
+
+    fn on(folder: &TempDir) -> Self {
+        let mut command = command();
+        command.args(["serve", "--bind", "127.0.0.1:0", "--data"]).arg(folder.path());
+        Self::start(command)
+    }
+
+    fn terminate(mut self) -> ExitStatus {
+        let killed = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        assert!(killed.unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_sigkill_without_gaps() {
+    let folder = TempDir::new().unwrap();
+    let group = Group::new(1);
+    let mut acked: Vec<(u64, u32)> = Vec::new();
+    for round in 0..3_u32 {
+        let mut program = Program::on(&folder);
+        let mut a = Client::join(program.addr, 1, &group).await;
+        // As many as go at once, and the kill somewhere among their acknowledgements.
+        for n in 0..60 {
+            let id = round * 1000 + n;
+            a.send(push(id, id.to_be_bytes())).await;
+        }
+        let before_the_kill = acked.len() + 5 + 10 * round as usize;
+        while let Heard::Message(_, message) = a.hear().await {
+            if let Message::PushAck(ack) = message {
+                let id = u32::from_be_bytes(ack.blob_id.0[..4].try_into().unwrap());
+                acked.push((ack.cursor.get(), id));
+            }
+            if acked.len() == before_the_kill {
+                program.child.kill().unwrap();
+            }
+        }
+        program.child.wait().unwrap();
+    }
+    let program = Program::on(&folder);
+    let mut a = Client::join(program.addr, 2, &group).await;
+    let page = a.pull(0).await;
+    let cursors: Vec<u64> = page.blobs.iter().map(|blob| blob.cursor.get()).collect();
+    assert_eq!(cursors, (1..=cursors.len() as u64).collect::<Vec<_>>(), "no gaps");
+    assert!(acked.len() >= 45);
+    for (cursor, id) in acked {
+        let blob = &page.blobs[usize::try_from(cursor).unwrap() - 1];
+        assert_eq!(blob.payload.as_deref(), Some(&id.to_be_bytes()[..]), "cursor {cursor}");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_well_while_devices_are_connected() {
+    let folder = TempDir::new().unwrap();
+    let program = Program::on(&folder);
+    let mut a = Client::join(program.addr, 1, &Group::new(1)).await;
+    a.push(1, *b"kept").await;
+    let waiting = tokio::task::spawn_blocking(|| program.terminate());
+    assert_eq!(a.closed().await, 1001);
+    assert!(waiting.await.unwrap().success());
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert!(!files.iter().any(|name| name == "relay.db-wal"), "one file to back up: {files:?}");
+}
+
+#[test]
+fn it_runs_without_any_settings_and_says_where() {
+    let home = TempDir::new().unwrap();
+    let mut command = command();
+    // The default port may be taken on this machine; all else is as nobody has set it.
+    command.env("SYNC_RELAY_SERVER__BIND", "127.0.0.1:0");
+    command.env("XDG_DATA_HOME", home.path()).env("HOME", home.path());
+    let mut program = Program::start(command);
+    let mut line = String::new();
+    program.stdout.read_line(&mut line).unwrap();
+    let database = home.path().join("sync-relay/relay.db");
+    assert_eq!(line.trim(), format!("its data lies in {}", database.display()));
+    program.child.kill().unwrap();
+}
+
+#[test]
+fn a_second_relay_and_an_unknown_setting_are_plain_errors() {
+    let folder = TempDir::new().unwrap();
+    let first = Program::on(&folder);
+    let fails = |args: &[&str]| {
+        let mut command = command();
+        command.args(["--bind", "127.0.0.1:0"]).args(args).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        assert!(!child.wait().unwrap().success());
+        let mut text = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        text
+    };
+    let text = fails(&["--data", folder.path().to_str().unwrap()]);
+    assert!(text.contains("another relay is using"), "{text}");
+    let settings = folder.path().join("relay.toml");
+    std::fs::write(&settings, "[server]\nport = 1\n").unwrap();
+    let text = fails(&["--config", settings.to_str().unwrap()]);
+    assert!(text.contains("port"), "{text}");
+    drop(first);
+}
