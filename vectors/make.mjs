@@ -1,0 +1,27 @@
+// Makes the test vectors from explicit values, with an implementation of the protocol that shares no
+// code with the Rust one: whoever reads docs/PROTOCOL.md can write another like it.
+//
+//   node vectors/make.mjs          writes the files
+//   node vectors/make.mjs --check  fails unless the files are what it would write
+//
+// It needs Node.js 20 and nothing else.
+
+import fs from 'node:fs';
+import { channel } from './make/channel.mjs';
+import { codec } from './make/codec.mjs';
+import { keylog } from './make/keylog.mjs';
+import { text } from './make/text.mjs';
+
+const check = process.argv.includes('--check');
+let wrong = 0;
+for (const [name, content] of Object.entries({ codec, text, keylog, channel })) {
+  const file = new URL(`${name}.json`, import.meta.url);
+  const made = `${JSON.stringify(content(), null, 1)}\n`;
+  if (!check) {
+    fs.writeFileSync(file, made);
+  } else if (fs.readFileSync(file, 'utf8') !== made) {
+    console.error(`vectors/${name}.json is not what vectors/make.mjs makes`);
+    wrong += 1;
+  }
+}
+process.exitCode = wrong;
