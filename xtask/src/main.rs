@@ -1,2 +1,58 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask …`: builds, checks and demonstrates Sync Relay. Nothing here ships.
+//!
+//! - `cargo xtask ci` runs every check there is, and is all that CI runs.
+//! - `cargo xtask demo` shows the product working in one terminal and a half.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod ci;
+mod demo;
+mod laws;
+mod run;
+mod tally;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Build, check and demonstrate Sync Relay")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every check; ends with a line of counts
+    Ci {
+        /// Run only these steps, by name
+        #[arg(long, value_name = "STEP", value_parser = ci::names())]
+        only: Vec<String>,
+        /// Run all but these steps
+        #[arg(long, value_name = "STEP", value_parser = ci::names())]
+        skip: Vec<String>,
+    },
+    /// Start a relay in a temporary folder and pair a device with it
+    Demo {
+        /// Play both devices, check what arrives, and exit
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Ci { only, skip } => ci::run(&only, &skip),
+        Command::Demo { check: true } => demo::check().map(|()| true),
+        Command::Demo { check: false } => demo::show_and_wait().map(|()| true),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
