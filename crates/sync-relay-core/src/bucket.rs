@@ -23,35 +23,27 @@ impl Bucket {
     /// A whole allowance of `per_minute` messages (at least one).
     pub fn new(per_minute: u32) -> Self {
         let cost = (MINUTE_US / u64::from(per_minute.max(1))).max(1);
-        Self {
-            whole_at: AtomicU64::new(0),
-            cost,
-            burst: cost.saturating_mul(u64::from(per_minute.max(1))),
-        }
+        Self { whole_at: AtomicU64::new(0), cost, burst: cost.saturating_mul(u64::from(per_minute.max(1))) }
     }
 
     /// Takes one message's worth, or says how long to wait until there is one.
     pub fn take(&self, now: MonoMs) -> Result<(), Duration> {
         let now = micros(now);
         let mut wait = 0;
-        let taken = self
-            .whole_at
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
-                let after = whole_at.max(now).saturating_add(self.cost);
-                wait = after.saturating_sub(now).saturating_sub(self.burst);
-                (wait == 0).then_some(after)
-            });
+        let taken = self.whole_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
+            let after = whole_at.max(now).saturating_add(self.cost);
+            wait = after.saturating_sub(now).saturating_sub(self.burst);
+            (wait == 0).then_some(after)
+        });
         taken.map(drop).map_err(|_| Duration::from_micros(wait))
     }
 
     /// Gives one message's worth back.
     pub fn give_back(&self) {
         let cost = self.cost;
-        let _ = self
-            .whole_at
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
-                Some(whole_at.saturating_sub(cost))
-            });
+        let _ = self.whole_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
+            Some(whole_at.saturating_sub(cost))
+        });
     }
 
     /// Whether nothing is missing: such a bucket need not be remembered.

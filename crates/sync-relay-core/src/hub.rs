@@ -92,11 +92,7 @@ impl Hub {
     /// the device's message allowance.
     pub fn register(&mut self, no: SessionNo, registration: Registration, now: Now) -> Arc<Bucket> {
         let Registration { group, device } = registration;
-        let member = Member {
-            registration,
-            status: HERE,
-            mailbox: Mailbox::default(),
-        };
+        let member = Member { registration, status: HERE, mailbox: Mailbox::default() };
         self.members.insert(no, member);
         let older = self.groups.entry(group).or_default().insert(device, no);
         match older.and_then(|older| Some((older, self.members.get_mut(&older)?))) {
@@ -177,11 +173,7 @@ impl Hub {
     }
 
     fn announce(&mut self, group: GroupId, device: DeviceId, status: u8, now: UnixMs) {
-        let presence = PeerPresence {
-            device_id: device,
-            status,
-            last_seen: now,
-        };
+        let presence = PeerPresence { device_id: device, status, last_seen: now };
         self.tell_others(group, device, |mailbox| mailbox.presence(presence.clone()));
     }
 
@@ -198,8 +190,7 @@ impl Hub {
 
     fn bucket(&mut self, group: GroupId, device: DeviceId, now: MonoMs) -> Arc<Bucket> {
         if self.buckets.len() >= self.prune_at {
-            self.buckets
-                .retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_whole(now));
+            self.buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_whole(now));
             self.prune_at = FIRST_PRUNE.max(2 * self.buckets.len());
         }
         let bucket = self.buckets.entry((group, device));

@@ -99,10 +99,7 @@ mod tests {
 
     #[test]
     fn a_ttl_of_zero_means_for_ever_and_none_means_the_default() {
-        let policy = Policy {
-            default_ttl: 60,
-            ..Policy::default()
-        };
+        let policy = Policy { default_ttl: 60, ..Policy::default() };
         assert_eq!(policy.expiry(None, UnixMs(5)), Some(UnixMs(60_005)));
         assert_eq!(policy.expiry(Some(1), UnixMs(5)), Some(UnixMs(1005)));
         assert_eq!(policy.expiry(Some(0), UnixMs(5)), None);

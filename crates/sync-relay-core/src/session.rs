@@ -296,11 +296,7 @@ impl Session {
     /// The last write of a session that is over, for storage: nobody waits for its answer.
     pub fn farewell(&self, now: Now) -> Option<WriteOp> {
         let device = self.peer().filter(|_| self.admitted)?;
-        Some(WriteOp::Seen(Seen {
-            group: self.group,
-            device,
-            now: now.unix,
-        }))
+        Some(WriteOp::Seen(Seen { group: self.group, device, now: now.unix }))
     }
 
     fn on_envelope(&mut self, bytes: &[u8], now: Now) {
@@ -329,11 +325,7 @@ impl Session {
             }
             Phase::Ready(_) => self.on_request(envelope.nonce, message, now),
             Phase::Handshake | Phase::Entering(_) | Phase::Closed => {
-                self.misused(
-                    "HELLO comes first, and WELCOME before anything else",
-                    envelope.nonce,
-                    now,
-                );
+                self.misused("HELLO comes first, and WELCOME before anything else", envelope.nonce, now);
             }
         }
     }
@@ -413,3 +405,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,11 +68,7 @@ pub fn plan_admit(policy: &Policy, facts: &AdmitFacts, op: &Admit) -> Result<Adm
     }
     let max_cursor = facts.group.as_ref().map_or(Cursor::ZERO, |(_, max)| *max);
     let before = facts.device.map_or(Cursor::ZERO, |device| device.acked);
-    let claimed = if op.store_id == facts.store_id {
-        op.last_cursor
-    } else {
-        Cursor::ZERO
-    };
+    let claimed = if op.store_id == facts.store_id { op.last_cursor } else { Cursor::ZERO };
     Ok(AdmitPlan {
         new_group,
         new_log,
@@ -118,11 +114,7 @@ mod tests {
         let mut log = KeyLog::new(AuthKey([1; 32]));
         log.links = links
             .iter()
-            .map(|n| KeyLink {
-                auth_key: AuthKey([*n; 32]),
-                content_hash: [0; 32],
-                signature: [0; 64],
-            })
+            .map(|n| KeyLink { auth_key: AuthKey([*n; 32]), content_hash: [0; 32], signature: [0; 64] })
             .collect();
         log
     }
@@ -146,22 +138,13 @@ mod tests {
     }
 
     fn nothing() -> AdmitFacts {
-        AdmitFacts {
-            store_id: STORE,
-            group: None,
-            device: None,
-            groups: 0,
-            devices: 0,
-        }
+        AdmitFacts { store_id: STORE, group: None, device: None, groups: 0, devices: 0 }
     }
 
     fn known(links: &[u8], revoked: bool) -> AdmitFacts {
         AdmitFacts {
             group: Some((log(links), cursor(9))),
-            device: Some(DeviceFacts {
-                acked: cursor(3),
-                revoked,
-            }),
+            device: Some(DeviceFacts { acked: cursor(3), revoked }),
             ..nothing()
         }
     }
@@ -175,70 +158,28 @@ mod tests {
         let plan = plan_admit(&Policy::default(), &nothing(), &op()).unwrap();
         assert!(plan.new_group && plan.new_device);
         assert_eq!((plan.epoch, plan.acked), (0, Cursor::ZERO));
-        let denied = Admit {
-            may_create: false,
-            ..op()
-        };
+        let denied = Admit { may_create: false, ..op() };
         assert_eq!(refusal(&nothing(), &denied), Refusal::CreationDenied);
-        let full = AdmitFacts {
-            groups: 1000,
-            ..nothing()
-        };
+        let full = AdmitFacts { groups: 1000, ..nothing() };
         assert_eq!(refusal(&full, &op()), Refusal::TooManyGroups);
     }
 
     #[test]
     fn a_last_cursor_counts_only_of_this_store_and_never_past_the_newest() {
-        let acked = |op: &Admit| {
-            plan_admit(&Policy::default(), &known(&[], false), op)
-                .unwrap()
-                .acked
-                .get()
-        };
+        let acked = |op: &Admit| plan_admit(&Policy::default(), &known(&[], false), op).unwrap().acked.get();
         assert_eq!(acked(&op()), 5);
-        assert_eq!(
-            acked(&Admit {
-                store_id: StoreId([8; 16]),
-                ..op()
-            }),
-            3
-        );
-        assert_eq!(
-            acked(&Admit {
-                last_cursor: cursor(100),
-                ..op()
-            }),
-            9
-        );
-        assert_eq!(
-            acked(&Admit {
-                last_cursor: cursor(1),
-                ..op()
-            }),
-            3
-        );
+        assert_eq!(acked(&Admit { store_id: StoreId([8; 16]), ..op() }), 3);
+        assert_eq!(acked(&Admit { last_cursor: cursor(100), ..op() }), 9);
+        assert_eq!(acked(&Admit { last_cursor: cursor(1), ..op() }), 3);
     }
 
     #[test]
     fn a_longer_log_replaces_and_a_fork_conflicts() {
-        let longer = Admit {
-            key_log: Some(log(&[2, 3])),
-            epoch: 2,
-            ..op()
-        };
+        let longer = Admit { key_log: Some(log(&[2, 3])), epoch: 2, ..op() };
         let plan = plan_admit(&Policy::default(), &known(&[2], false), &longer).unwrap();
         assert_eq!((plan.new_log.map(|l| l.epoch()), plan.epoch), (Some(2), 2));
-        let shorter = Admit {
-            key_log: Some(log(&[2])),
-            epoch: 2,
-            ..op()
-        };
-        assert_eq!(
-            plan_admit(&Policy::default(), &known(&[2, 3], false), &shorter)
-                .unwrap()
-                .new_log,
-            None
-        );
+        let shorter = Admit { key_log: Some(log(&[2])), epoch: 2, ..op() };
+        assert_eq!(plan_admit(&Policy::default(), &known(&[2, 3], false), &shorter).unwrap().new_log, None);
         assert_eq!(refusal(&known(&[4], false), &longer), Refusal::KeyLogConflict);
     }
 
@@ -246,10 +187,7 @@ mod tests {
     fn an_old_epoch_lets_in_only_whom_the_group_already_knows() {
         assert!(plan_admit(&Policy::default(), &known(&[2], false), &op()).is_ok());
         assert_eq!(refusal(&known(&[2], true), &op()), Refusal::Revoked);
-        let stranger = AdmitFacts {
-            device: None,
-            ..known(&[2], false)
-        };
+        let stranger = AdmitFacts { device: None, ..known(&[2], false) };
         assert_eq!(refusal(&stranger, &op()), Refusal::EpochStale);
         let ahead = Admit { epoch: 2, ..op() };
         assert_eq!(refusal(&known(&[2], false), &ahead), Refusal::EpochUnknown);
@@ -257,16 +195,9 @@ mod tests {
 
     #[test]
     fn a_group_is_full_for_new_devices_only() {
-        let full = AdmitFacts {
-            device: None,
-            devices: 100,
-            ..known(&[], false)
-        };
+        let full = AdmitFacts { device: None, devices: 100, ..known(&[], false) };
         assert_eq!(refusal(&full, &op()), Refusal::TooManyDevices);
-        let known = AdmitFacts {
-            devices: 100,
-            ..known(&[], false)
-        };
+        let known = AdmitFacts { devices: 100, ..known(&[], false) };
         assert!(plan_admit(&Policy::default(), &known, &op()).is_ok());
     }
 }

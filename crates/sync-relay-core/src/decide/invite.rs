@@ -25,9 +25,7 @@ pub struct InviteFacts {
 
 impl core::fmt::Debug for InviteFacts {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("InviteFacts")
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
+        f.debug_struct("InviteFacts").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
 }
 
@@ -60,9 +58,7 @@ pub fn plan_claim(
 ) -> Result<ClaimPlan, Refusal> {
     let invite = invite.ok_or(Refusal::InviteNotFound)?;
     match invite.claimed {
-        None if now < invite.expires_at => Ok(ClaimPlan::Take {
-            keep_payload: claim_hash.is_some(),
-        }),
+        None if now < invite.expires_at => Ok(ClaimPlan::Take { keep_payload: claim_hash.is_some() }),
         Some((at, Some(by)))
             if now < at.plus(CLAIM_REPEAT) && claim_hash.is_some_and(|hash| hash.ct_eq(&by).into()) =>
         {
@@ -110,20 +106,13 @@ mod tests {
     const ME: [u8; 32] = [2; 32];
 
     fn invite(claimed: Option<(UnixMs, Option<[u8; 32]>)>) -> InviteFacts {
-        InviteFacts {
-            expires_at: UnixMs(600_000),
-            revoke_hash: TOKEN,
-            claimed,
-        }
+        InviteFacts { expires_at: UnixMs(600_000), revoke_hash: TOKEN, claimed }
     }
 
     #[test]
     fn an_invite_is_taken_once_and_repeated_to_its_taker_only() {
         let fresh = invite(None);
-        assert_eq!(
-            plan_claim(Some(&fresh), None, UnixMs(0)),
-            Ok(ClaimPlan::Take { keep_payload: false })
-        );
+        assert_eq!(plan_claim(Some(&fresh), None, UnixMs(0)), Ok(ClaimPlan::Take { keep_payload: false }));
         assert_eq!(
             plan_claim(Some(&fresh), Some(&ME), UnixMs(599_999)),
             Ok(ClaimPlan::Take { keep_payload: true })
@@ -132,10 +121,7 @@ mod tests {
         assert_eq!(plan_claim(Some(&fresh), Some(&ME), UnixMs(600_000)), gone);
         assert_eq!(plan_claim(None, Some(&ME), UnixMs(0)), gone);
         let mine = invite(Some((UnixMs(590_000), Some(ME))));
-        assert_eq!(
-            plan_claim(Some(&mine), Some(&ME), UnixMs(649_999)),
-            Ok(ClaimPlan::Repeat)
-        );
+        assert_eq!(plan_claim(Some(&mine), Some(&ME), UnixMs(649_999)), Ok(ClaimPlan::Repeat));
         assert_eq!(plan_claim(Some(&mine), Some(&ME), UnixMs(650_000)), gone);
         assert_eq!(plan_claim(Some(&mine), Some(&[3; 32]), UnixMs(590_001)), gone);
         assert_eq!(plan_claim(Some(&mine), None, UnixMs(590_001)), gone);
@@ -150,15 +136,9 @@ mod tests {
         assert_eq!(status(&invite(None), ME), InviteStatus::Gone);
         let used = invite(Some((UnixMs(1), None)));
         assert_eq!(status(&used, TOKEN), InviteStatus::Claimed);
-        assert_eq!(
-            plan_revoke(Some(&used), &TOKEN, UnixMs(5)),
-            Err(Refusal::InviteUsed)
-        );
+        assert_eq!(plan_revoke(Some(&used), &TOKEN, UnixMs(5)), Err(Refusal::InviteUsed));
         assert_eq!(plan_revoke(Some(&invite(None)), &TOKEN, UnixMs(5)), Ok(()));
-        assert_eq!(
-            plan_revoke(Some(&invite(None)), &ME, UnixMs(5)),
-            Err(Refusal::InviteNotFound)
-        );
+        assert_eq!(plan_revoke(Some(&invite(None)), &ME, UnixMs(5)), Err(Refusal::InviteNotFound));
     }
 
     #[test]

@@ -70,11 +70,7 @@ pub fn plan_push(
             None => {
                 max_cursor = max_cursor.next();
                 added += blob.payload.len() as u64;
-                let place = Known {
-                    cursor: max_cursor,
-                    hash: blob.hash,
-                    stored_at: op.now,
-                };
+                let place = Known { cursor: max_cursor, hash: blob.hash, stored_at: op.now };
                 seen.insert(blob.blob_id, place);
                 place
             }
@@ -105,11 +101,7 @@ pub fn plan_push(
         placed,
         max_cursor,
         added,
-        make_room: if added == 0 {
-            0
-        } else {
-            after.saturating_sub(policy.max_group_storage)
-        },
+        make_room: if added == 0 { 0 } else { after.saturating_sub(policy.max_group_storage) },
     })
 }
 
@@ -122,12 +114,7 @@ mod tests {
 
     fn blob(id: u8, bytes: &[u8]) -> NewBlob {
         let payload = Payload::from(bytes.to_vec());
-        NewBlob {
-            blob_id: BlobId([id; 16]),
-            hash: payload.hash(),
-            payload,
-            expires_at: None,
-        }
+        NewBlob { blob_id: BlobId([id; 16]), hash: payload.hash(), payload, expires_at: None }
     }
 
     fn push(blobs: Vec<NewBlob>) -> PushOp {
@@ -151,10 +138,7 @@ mod tests {
     }
 
     fn policy() -> Policy {
-        Policy {
-            max_group_storage: 100,
-            ..Policy::default()
-        }
+        Policy { max_group_storage: 100, ..Policy::default() }
     }
 
     fn has(id: u8, cursor: u64, bytes: &[u8]) -> HashMap<BlobId, Known> {
@@ -170,33 +154,17 @@ mod tests {
     fn new_blobs_get_the_next_cursors_and_known_ones_their_first() {
         let op = push(vec![blob(1, b"a"), blob(2, b"b"), blob(3, b"c"), blob(1, b"a")]);
         let plan = plan_push(&policy(), Some(&facts()), &has(2, 3, b"b"), &op).unwrap();
-        let places: Vec<_> = plan
-            .placed
-            .iter()
-            .map(|p| (p.cursor.get(), p.stored_at.0, p.fresh))
-            .collect();
-        assert_eq!(
-            places,
-            [(5, 77, true), (3, 5, false), (6, 77, true), (5, 77, false)]
-        );
+        let places: Vec<_> = plan.placed.iter().map(|p| (p.cursor.get(), p.stored_at.0, p.fresh)).collect();
+        assert_eq!(places, [(5, 77, true), (3, 5, false), (6, 77, true), (5, 77, false)]);
         assert_eq!((plan.added, plan.max_cursor.get()), (2, 6));
     }
 
     #[test]
     fn a_retry_is_answered_whatever_else_has_changed() {
         let op = push(vec![blob(2, b"b")]);
-        let full = PushFacts {
-            epoch: 9,
-            revoked: true,
-            stored_bytes: 1000,
-            used_bytes: u64::MAX,
-            ..facts()
-        };
+        let full = PushFacts { epoch: 9, revoked: true, stored_bytes: 1000, used_bytes: u64::MAX, ..facts() };
         let plan = plan_push(&policy(), Some(&full), &has(2, 3, b"b"), &op).unwrap();
-        assert_eq!(
-            (plan.placed[0].cursor.get(), plan.added, plan.make_room),
-            (3, 0, 0)
-        );
+        assert_eq!((plan.placed[0].cursor.get(), plan.added, plan.make_room), (3, 0, 0));
     }
 
     #[test]
@@ -210,23 +178,14 @@ mod tests {
         assert_eq!(refused(Some(facts()), &conflict), Refusal::BlobConflict);
         let twice = push(vec![blob(1, b"a"), blob(1, b"b")]);
         assert_eq!(refused(Some(facts()), &twice), Refusal::BlobConflict);
-        let revoked = PushFacts {
-            revoked: true,
-            ..facts()
-        };
+        let revoked = PushFacts { revoked: true, ..facts() };
         assert_eq!(refused(Some(revoked), &one), Refusal::Revoked);
         let stale = PushFacts { epoch: 2, ..facts() };
         assert_eq!(refused(Some(stale), &one), Refusal::EpochStale);
-        let full = PushFacts {
-            used_bytes: 1 << 30,
-            ..facts()
-        };
+        let full = PushFacts { used_bytes: 1 << 30, ..facts() };
         assert_eq!(refused(Some(full), &one), Refusal::StoreFull);
         let large = push(vec![blob(1, &[0; 101])]);
-        assert_eq!(
-            refused(Some(facts()), &large),
-            Refusal::GroupFull { held_by: None }
-        );
+        assert_eq!(refused(Some(facts()), &large), Refusal::GroupFull { held_by: None });
     }
 
     #[test]

@@ -7,10 +7,7 @@ const GROUP: GroupId = GroupId([1; 32]);
 const OTHER: GroupId = GroupId([2; 32]);
 
 fn now() -> Now {
-    Now {
-        mono: MonoMs(0),
-        unix: UnixMs(9),
-    }
+    Now { mono: MonoMs(0), unix: UnixMs(9) }
 }
 
 fn device(n: u8) -> DeviceId {
@@ -33,11 +30,7 @@ fn committed(group: GroupId, sender: u8, cursors: impl IntoIterator<Item = u64>)
         size: 0,
         payload: None,
     };
-    Committed {
-        group,
-        sender: device(sender),
-        blobs: cursors.into_iter().map(news).collect(),
-    }
+    Committed { group, sender: device(sender), blobs: cursors.into_iter().map(news).collect() }
 }
 
 fn heard(hub: &mut Hub, no: SessionNo) -> Vec<String> {
@@ -57,11 +50,7 @@ fn woken(hub: &mut Hub) -> Vec<SessionNo> {
 #[test]
 fn the_others_of_the_group_hear_and_nobody_else() {
     let mut hub = Hub::new(100);
-    let (a, b, stranger) = (
-        come(&mut hub, GROUP, 1),
-        come(&mut hub, GROUP, 2),
-        come(&mut hub, OTHER, 3),
-    );
+    let (a, b, stranger) = (come(&mut hub, GROUP, 1), come(&mut hub, GROUP, 2), come(&mut hub, OTHER, 3));
     assert_eq!(heard(&mut hub, a), ["device 2 is 1"]);
     woken(&mut hub);
     hub.committed(&committed(GROUP, 1, [1, 2]));
@@ -116,10 +105,7 @@ fn presence_is_told_once_and_only_the_last_of_it() {
 #[test]
 fn an_allowance_survives_reconnecting_and_is_forgotten_once_it_is_whole() {
     let mut hub = Hub::new(1);
-    let registration = |n| Registration {
-        group: GROUP,
-        device: device(n),
-    };
+    let registration = |n| Registration { group: GROUP, device: device(n) };
     let no = hub.open();
     assert!(hub.register(no, registration(1), now()).take(MonoMs(0)).is_ok());
     hub.unregister(no, now());
@@ -127,10 +113,7 @@ fn an_allowance_survives_reconnecting_and_is_forgotten_once_it_is_whole() {
     assert!(hub.register(no, registration(1), now()).take(MonoMs(0)).is_err());
     hub.unregister(no, now());
 
-    let later = Now {
-        mono: MonoMs(120_000),
-        unix: UnixMs(0),
-    };
+    let later = Now { mono: MonoMs(120_000), unix: UnixMs(0) };
     for n in 0..=FIRST_PRUNE as u64 {
         let group = GroupId([n as u8; 32]);
         let device = device((n / 256) as u8 + 10);
@@ -154,11 +137,6 @@ fn devices_are_marked_as_online() {
     };
     let mut result = ReadResult::Devices(vec![row(1), row(2)]);
     hub.mark_online(&ReadOp::Devices { group: GROUP }, &mut result, now());
-    let ReadResult::Devices(rows) = result else {
-        unreachable!()
-    };
-    assert_eq!(
-        rows.iter().map(|r| (r.online, r.last_seen.0)).collect::<Vec<_>>(),
-        [(true, 9), (false, 1)]
-    );
+    let ReadResult::Devices(rows) = result else { unreachable!() };
+    assert_eq!(rows.iter().map(|r| (r.online, r.last_seen.0)).collect::<Vec<_>>(), [(true, 9), (false, 1)]);
 }

@@ -34,11 +34,7 @@ pub(super) enum Step {
     /// The hub.
     Register(Admitted),
     /// What there is to tell. Read after registering, so that nothing falls between the two.
-    Backlog {
-        id: OpId,
-        admitted: Admitted,
-        bucket: Arc<Bucket>,
-    },
+    Backlog { id: OpId, admitted: Admitted, bucket: Arc<Bucket> },
 }
 
 impl Session {
@@ -51,10 +47,7 @@ impl Session {
         };
         self.group = hello.group_id;
         let too_long = hello.device_name.len() > MAX_SEALED_NAME
-            || hello
-                .access_token
-                .as_ref()
-                .is_some_and(|t| t.len() > MAX_ACCESS_TOKEN);
+            || hello.access_token.as_ref().is_some_and(|t| t.len() > MAX_ACCESS_TOKEN);
         if envelope.group_id != hello.group_id {
             return self.misused("HELLO and its envelope name two groups", nonce, now);
         }
@@ -148,12 +141,8 @@ impl Session {
         let (Some(device_id), Some(handshake_hash)) = (self.peer(), self.line.handshake_hash()) else {
             return Err(ErrorCode::Unauthenticated);
         };
-        let proof = MembershipProof {
-            handshake_hash,
-            group_id: group,
-            epoch: hello.epoch,
-            device_id: &device_id,
-        };
+        let proof =
+            MembershipProof { handshake_hash, group_id: group, epoch: hello.epoch, device_id: &device_id };
         proof.verify(key, &hello.proof).map_err(refused)?;
         Ok(longer.cloned())
     }
@@ -164,8 +153,7 @@ impl Session {
         entry.step = Step::Register(admitted);
         self.phase = Phase::Entering(entry);
         let group = self.group;
-        self.outputs
-            .push_back(Output::Register(Registration { group, device }));
+        self.outputs.push_back(Output::Register(Registration { group, device }));
     }
 
     pub(super) fn on_registered(&mut self, bucket: Arc<Bucket>) {
@@ -182,11 +170,7 @@ impl Session {
             limit: MAX_PENDING_NOTIFY,
             inline: wants_inline(&entry.hello),
         };
-        entry.step = Step::Backlog {
-            id,
-            admitted: admitted.clone(),
-            bucket,
-        };
+        entry.step = Step::Backlog { id, admitted: admitted.clone(), bucket };
         self.outputs.push_back(Output::Read { id, op });
     }
 
@@ -244,9 +228,5 @@ fn wants_inline(hello: &Hello) -> bool {
 
 /// What the device has, as far as it speaks of this store.
 fn known_cursor(hello: &Hello, relay: &super::RelayIdentity) -> Cursor {
-    if hello.store_id == relay.store_id {
-        hello.last_cursor
-    } else {
-        Cursor::ZERO
-    }
+    if hello.store_id == relay.store_id { hello.last_cursor } else { Cursor::ZERO }
 }

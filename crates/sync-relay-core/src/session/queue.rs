@@ -108,11 +108,7 @@ impl Queue {
             Request::Push { .. } => !self.underway.iter().any(|(_, u)| u.is_read()),
             Request::Pull { .. } | Request::Devices { .. } => self.writable && self.underway.is_empty(),
         };
-        if may {
-            self.waiting.pop_front().map(Issue::Request)
-        } else {
-            None
-        }
+        if may { self.waiting.pop_front().map(Issue::Request) } else { None }
     }
 
     pub(super) fn started(&mut self, id: OpId, underway: Underway) {

@@ -32,13 +32,7 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(epoch: Epoch, inline: bool, told: Cursor, acked: Cursor, bucket: Arc<Bucket>) -> Self {
         let queue = Queue::new(acked);
-        Self {
-            epoch,
-            inline,
-            told,
-            bucket,
-            queue,
-        }
+        Self { epoch, inline, told, bucket, queue }
     }
 }
 
@@ -149,13 +143,8 @@ impl Session {
                 expires_at: policy.expiry(blob.ttl, now.unix),
             }
         });
-        let op = PushOp {
-            group: self.group,
-            device,
-            epoch: member.epoch,
-            blobs: blobs.collect(),
-            now: now.unix,
-        };
+        let op =
+            PushOp { group: self.group, device, epoch: member.epoch, blobs: blobs.collect(), now: now.unix };
         Ok(Request::Push { nonce, op, batch })
     }
 
@@ -172,12 +161,7 @@ impl Session {
             };
             let (underway, output) = match issue {
                 Issue::Acknowledge(cursor) => {
-                    let acknowledge = Acknowledge {
-                        group: self.group,
-                        device,
-                        cursor,
-                        now: now.unix,
-                    };
+                    let acknowledge = Acknowledge { group: self.group, device, cursor, now: now.unix };
                     let op = WriteOp::Acknowledge(acknowledge);
                     (Underway::Acknowledge, Output::Write { id, op })
                 }
@@ -242,21 +226,11 @@ impl Session {
     fn on_pushed(&mut self, nonce: Nonce, pushed: Pushed, batch: bool, now: Now) {
         let mut placed = pushed.placed.into_iter();
         if batch {
-            let stored = placed.map(|placed| Stored {
-                blob_id: placed.blob_id,
-                cursor: placed.cursor,
-            });
-            let ack = PushBatchAck {
-                stored: stored.collect(),
-                timestamp: now.unix,
-            };
+            let stored = placed.map(|placed| Stored { blob_id: placed.blob_id, cursor: placed.cursor });
+            let ack = PushBatchAck { stored: stored.collect(), timestamp: now.unix };
             self.send(ack, nonce, now);
         } else if let Some(placed) = placed.next() {
-            let ack = PushAck {
-                blob_id: placed.blob_id,
-                cursor: placed.cursor,
-                timestamp: placed.stored_at,
-            };
+            let ack = PushAck { blob_id: placed.blob_id, cursor: placed.cursor, timestamp: placed.stored_at };
             self.send(ack, nonce, now);
         }
     }

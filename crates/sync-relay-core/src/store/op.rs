@@ -255,9 +255,7 @@ pub struct ClaimedInvite {
 
 impl fmt::Debug for ClaimedInvite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClaimedInvite")
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
+        f.debug_struct("ClaimedInvite").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
 }
 
@@ -413,10 +411,6 @@ impl Committed {
             })
         };
         let blobs: Vec<_> = push.blobs.iter().zip(&pushed.placed).filter_map(news).collect();
-        (!blobs.is_empty()).then_some(Self {
-            group: push.group,
-            sender: push.device,
-            blobs,
-        })
+        (!blobs.is_empty()).then_some(Self { group: push.group, sender: push.device, blobs })
     }
 }
