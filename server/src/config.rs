@@ -249,6 +249,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_shows_the_defaults() {
+        let text = include_str!("../relay.example.toml");
+        let example = load(text).unwrap();
+        assert_eq!(format!("{example:?}"), format!("{:?}", Config::default()));
+        // What is commented out there exists, too.
+        let uncommented = text.replace("# public_url", "public_url").replace("# database", "database");
+        load(&uncommented.replace("# access_token", "access_token")).unwrap();
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (text, named) in [
             ("[server]\nbindd = 1\n", "bindd"),

@@ -220,14 +220,6 @@ impl Session {
         }
     }
 
-    /// The peer takes what is sent to it, or does not: no page of blobs is read for it meanwhile.
-    pub fn handle_writable(&mut self, writable: bool, now: Now) {
-        if let Phase::Ready(member) = &mut self.phase {
-            member.queue.set_writable(writable);
-            self.issue(now);
-        }
-    }
-
     /// The relay goes down: what storage has under way is still answered, nothing new is taken.
     pub fn handle_shutdown(&mut self, now: Now) {
         if let Phase::Ready(member) = &mut self.phase

@@ -1,7 +1,10 @@
 //! A batch of writes as one transaction of few statements: what the batch will need is read at its
 //! start, decided upon in memory, and written in many-row statements at its end.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod flush;
+mod load;
+
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{Connection, Row, SqliteConnection};
 use sync_relay_core::Policy;
@@ -11,13 +14,10 @@ use sync_relay_core::decide::{
 use sync_relay_core::store::{
     Acknowledge, Admit, Admitted, NewBlob, PushOp, Pushed, Refusal, Seen, WriteOp, WriteOutcome, WriteResult,
 };
-use sync_types::{BlobHash, BlobId, Cursor, DeviceId, Epoch, GroupId, KeyLog, StoreId, UnixMs, wire};
+use sync_types::{BlobId, Cursor, DeviceId, Epoch, GroupId, KeyLog, StoreId, UnixMs, wire};
 
 use super::SqliteStore;
-use super::rows::{
-    Query, bytes, chunks, cursor, damaged, device_id, int, key_log, over_rows, sql_cursor, sql_int, sql_time,
-    time,
-};
+use super::rows::{bytes, chunks, cursor, device_id, int, key_log, over_rows, sql_cursor, sql_int, sql_time};
 
 impl SqliteStore {
     pub(super) async fn apply_batch(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
@@ -91,102 +91,6 @@ impl<'c> Work<'c> {
             changed_devices: BTreeSet::new(),
             more_blobs: 0,
         }
-    }
-
-    async fn load(&mut self, batch: &[WriteOp]) -> Result<(), sqlx::Error> {
-        let whose = |op: &WriteOp| match op {
-            WriteOp::Admit(op) => Some((op.group, op.device)),
-            WriteOp::Push(op) => Some((op.group, op.device)),
-            WriteOp::Acknowledge(op) => Some((op.group, op.device)),
-            WriteOp::Seen(op) => Some((op.group, op.device)),
-            WriteOp::CreateInvite(_) | WriteOp::ClaimInvite(_) | WriteOp::RevokeInvite(_) => None,
-        };
-        let pairs: BTreeSet<(GroupId, DeviceId)> = batch.iter().filter_map(whose).collect();
-        let groups: BTreeSet<GroupId> = pairs.iter().map(|(group, _)| *group).collect();
-        self.load_groups(&groups.into_iter().collect::<Vec<_>>()).await?;
-        let pair = |(group, device): &(GroupId, DeviceId)| Some((self.groups.get(group)?.no, *device));
-        let devices: Vec<_> = pairs.iter().filter_map(pair).collect();
-        self.load_devices(&devices).await?;
-        let mut ids = HashSet::new();
-        for op in batch {
-            if let WriteOp::Push(push) = op
-                && let Some(group) = self.groups.get(&push.group)
-            {
-                ids.extend(push.blobs.iter().map(|blob| (group.no, blob.blob_id)));
-            }
-        }
-        if !ids.is_empty() {
-            self.load_known(&ids.into_iter().collect::<Vec<_>>()).await?;
-            self.used_bytes = used_bytes(self.db).await?;
-        }
-        Ok(())
-    }
-
-    async fn load_groups(&mut self, groups: &[GroupId]) -> Result<(), sqlx::Error> {
-        for chunk in chunks(groups) {
-            let head = "WITH wanted (a) AS (VALUES";
-            let tail = ") SELECT group_id, group_no, epoch, max_cursor, stored_bytes
-                         FROM wanted CROSS JOIN groups ON group_id = a";
-            let mut query = sqlx::query(over_rows(head, 1, chunk.len(), tail));
-            for group in chunk {
-                query = query.bind(group.0.as_slice());
-            }
-            for row in query.fetch_all(&mut *self.db).await? {
-                let group = Group {
-                    no: row.try_get(1)?,
-                    epoch: Epoch::try_from(row.try_get::<i64, _>(2)?).map_err(|_| damaged("epoch"))?,
-                    max_cursor: cursor(row.try_get(3)?)?,
-                    stored_bytes: int(row.try_get(4)?, "stored_bytes")?,
-                };
-                let id = GroupId(bytes(row.try_get(0)?, "group_id")?);
-                self.groups.insert(id, group);
-            }
-        }
-        Ok(())
-    }
-
-    async fn load_devices(&mut self, devices: &[(GroupNo, DeviceId)]) -> Result<(), sqlx::Error> {
-        for chunk in chunks(devices) {
-            let head = "WITH wanted (a, b) AS (VALUES";
-            let tail = ") SELECT group_no, device_id, device_no, acked_cursor, last_seen, revoked_at
-                         FROM wanted CROSS JOIN devices ON group_no = a AND device_id = b";
-            let mut query = sqlx::query(over_rows(head, 2, chunk.len(), tail));
-            for (group_no, device) in chunk {
-                query = query.bind(group_no).bind(device.as_bytes().as_slice());
-            }
-            for row in query.fetch_all(&mut *self.db).await? {
-                let device = Device {
-                    no: row.try_get(2)?,
-                    acked: cursor(row.try_get(3)?)?,
-                    last_seen: time(row.try_get(4)?)?,
-                    revoked: row.try_get::<Option<i64>, _>(5)?.is_some(),
-                };
-                self.devices.insert((row.try_get(0)?, device_id(row.try_get(1)?)?), device);
-            }
-        }
-        Ok(())
-    }
-
-    async fn load_known(&mut self, ids: &[(GroupNo, BlobId)]) -> Result<(), sqlx::Error> {
-        for chunk in chunks(ids) {
-            let head = "WITH wanted (a, b) AS (VALUES";
-            let tail = ") SELECT group_no, blob_id, cursor, hash, stored_at
-                         FROM wanted CROSS JOIN blobs ON group_no = a AND blob_id = b";
-            let mut query = sqlx::query(over_rows(head, 2, chunk.len(), tail));
-            for (group_no, blob) in chunk {
-                query = query.bind(group_no).bind(blob.0.as_slice());
-            }
-            for row in query.fetch_all(&mut *self.db).await? {
-                let known = Known {
-                    cursor: cursor(row.try_get(2)?)?,
-                    hash: BlobHash(bytes(row.try_get(3)?, "hash")?),
-                    stored_at: time(row.try_get(4)?)?,
-                };
-                let id = BlobId(bytes(row.try_get(1)?, "blob_id")?);
-                self.known.entry(row.try_get(0)?).or_default().insert(id, known);
-            }
-        }
-        Ok(())
     }
 
     async fn write(&mut self, op: &WriteOp) -> Result<WriteOutcome, sqlx::Error> {
@@ -340,24 +244,29 @@ impl<'c> Work<'c> {
             None => None,
         };
         let acked = slowest.map_or(Cursor::ZERO, |(_, acked)| acked);
-        // The running sum is over what may go only; the first rows that reach the wanted size are taken.
-        let rows = sqlx::query(
-            "SELECT id, blob_id, size FROM (
-               SELECT id, blob_id, length(payload) AS size,
-                      sum(length(payload)) OVER (ORDER BY cursor) AS total
-               FROM blobs WHERE group_no = ? AND cursor <= ? AND expires_at IS NOT NULL AND payload IS NOT NULL
-             ) WHERE total - size < ?",
-        )
-        .bind(group.no)
-        .bind(sql_cursor(acked))
-        .bind(sql_int(wanted))
-        .fetch_all(&mut *self.db)
-        .await?;
-        let mut free = 0;
-        let mut ids = Vec::with_capacity(rows.len());
-        for row in &rows {
-            free += int(row.try_get(2)?, "size")?;
-            ids.push((row.try_get::<i64, _>(0)?, BlobId(bytes(row.try_get(1)?, "blob_id")?)));
+        let (mut free, mut after, mut ids) = (0, 0_i64, Vec::new());
+        while free < wanted {
+            let rows = sqlx::query(
+                "SELECT id, blob_id, length(payload), cursor FROM blobs
+                 WHERE group_no = ? AND cursor > ? AND cursor <= ?
+                 AND expires_at IS NOT NULL AND payload IS NOT NULL ORDER BY cursor LIMIT 64",
+            )
+            .bind(group.no)
+            .bind(after)
+            .bind(sql_cursor(acked))
+            .fetch_all(&mut *self.db)
+            .await?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in &rows {
+                if free >= wanted {
+                    break;
+                }
+                free += int(row.try_get(2)?, "length")?;
+                after = row.try_get(3)?;
+                ids.push((row.try_get::<i64, _>(0)?, BlobId(bytes(row.try_get(1)?, "blob_id")?)));
+            }
         }
         if free < wanted {
             let held_by = slowest.filter(|(_, acked)| *acked < group.max_cursor);
@@ -400,85 +309,4 @@ impl<'c> Work<'c> {
         }
         WriteResult::Seen
     }
-
-    async fn flush(&mut self) -> Result<(), sqlx::Error> {
-        self.flush_blobs().await?;
-        self.flush_groups().await?;
-        self.flush_devices().await?;
-        if self.more_blobs != 0 {
-            let more = std::mem::take(&mut self.more_blobs);
-            let update = sqlx::query("UPDATE totals SET blobs = blobs + ?").bind(more);
-            update.execute(&mut *self.db).await?;
-        }
-        Ok(())
-    }
-
-    async fn flush_blobs(&mut self) -> Result<(), sqlx::Error> {
-        let rows = std::mem::take(&mut self.new_blobs);
-        for chunk in chunks(&rows) {
-            let head = "INSERT INTO blobs
-                (group_no, cursor, blob_id, device_no, hash, stored_at, expires_at, payload) VALUES";
-            let mut query = sqlx::query(over_rows(head, 8, chunk.len(), ""));
-            for row in chunk {
-                query = bind_blob(query, row);
-            }
-            query.execute(&mut *self.db).await?;
-        }
-        Ok(())
-    }
-
-    async fn flush_groups(&mut self) -> Result<(), sqlx::Error> {
-        let changed = std::mem::take(&mut self.changed_groups);
-        let rows: Vec<_> = changed.iter().filter_map(|id| self.groups.get(id)).collect();
-        for chunk in chunks(&rows) {
-            let head = "WITH new (no, newest, bytes) AS (VALUES";
-            let tail = ") UPDATE groups SET max_cursor = newest, stored_bytes = bytes
-                         FROM new WHERE group_no = no";
-            let mut query = sqlx::query(over_rows(head, 3, chunk.len(), tail));
-            for group in chunk {
-                query =
-                    query.bind(group.no).bind(sql_cursor(group.max_cursor)).bind(sql_int(group.stored_bytes));
-            }
-            query.execute(&mut *self.db).await?;
-        }
-        Ok(())
-    }
-
-    async fn flush_devices(&mut self) -> Result<(), sqlx::Error> {
-        let changed = std::mem::take(&mut self.changed_devices);
-        let rows: Vec<_> = changed.iter().filter_map(|id| self.devices.get(id)).collect();
-        for chunk in chunks(&rows) {
-            let head = "WITH new (no, acked, seen) AS (VALUES";
-            let tail = ") UPDATE devices SET acked_cursor = acked, last_seen = seen
-                         FROM new WHERE device_no = no";
-            let mut query = sqlx::query(over_rows(head, 3, chunk.len(), tail));
-            for device in chunk {
-                query = query.bind(device.no).bind(sql_cursor(device.acked)).bind(sql_time(device.last_seen));
-            }
-            query.execute(&mut *self.db).await?;
-        }
-        Ok(())
-    }
-}
-
-fn bind_blob<'q>(query: Query<'q>, row: &NewRow) -> Query<'q> {
-    let blob = &row.blob;
-    query
-        .bind(row.group_no)
-        .bind(sql_cursor(row.cursor))
-        .bind(blob.blob_id.0.to_vec())
-        .bind(row.device_no)
-        .bind(blob.hash.0.to_vec())
-        .bind(sql_time(row.stored_at))
-        .bind(blob.expires_at.map(sql_time))
-        .bind(blob.payload.to_vec())
-}
-
-/// Bytes of the pages in use: a database file does not shrink by itself when blobs go.
-async fn used_bytes(db: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
-    let used = sqlx::query_scalar(
-        "SELECT (page_count - freelist_count) * page_size
-         FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()",
-    );
-    int(used.fetch_one(db).await?, "page_count")
 }

@@ -34,7 +34,6 @@ pub(super) struct Queue {
     waiting: VecDeque<Request>,
     underway: VecDeque<(OpId, Underway)>,
     unstored: usize,
-    writable: bool,
     draining: bool,
     acked: Cursor,
     to_ack: Cursor,
@@ -47,7 +46,6 @@ impl Queue {
             waiting: VecDeque::new(),
             underway: VecDeque::new(),
             unstored: 0,
-            writable: true,
             draining: false,
             acked,
             to_ack: acked,
@@ -67,10 +65,6 @@ impl Queue {
     /// Acknowledgements overtake: only the newest matters, and one at a time is enough.
     pub(super) fn acknowledge(&mut self, cursor: Cursor) {
         self.to_ack = self.to_ack.max(cursor);
-    }
-
-    pub(super) fn set_writable(&mut self, writable: bool) {
-        self.writable = writable;
     }
 
     /// Takes nothing more; whether something is still under way.
@@ -106,7 +100,7 @@ impl Queue {
         }
         let may = match self.waiting.front()? {
             Request::Push { .. } => !self.underway.iter().any(|(_, u)| u.is_read()),
-            Request::Pull { .. } | Request::Devices { .. } => self.writable && self.underway.is_empty(),
+            Request::Pull { .. } | Request::Devices { .. } => self.underway.is_empty(),
         };
         if may { self.waiting.pop_front().map(Issue::Request) } else { None }
     }

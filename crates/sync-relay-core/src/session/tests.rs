@@ -165,16 +165,6 @@ fn a_session_keeps_the_order_of_its_requests() {
 }
 
 #[test]
-fn no_page_is_read_for_a_peer_that_does_not_take_the_last() {
-    let mut bed = Bed::ready();
-    bed.session.handle_writable(false, bed.now);
-    bed.send(pull());
-    assert_eq!(bed.out(), [""; 0]);
-    bed.session.handle_writable(true, bed.now);
-    assert_eq!(bed.out(), ["read Pull"]);
-}
-
-#[test]
 fn acknowledgements_are_gathered_while_one_is_under_way() {
     let mut bed = Bed::ready();
     for n in [3, 4, 9, 5] {

@@ -1,0 +1,118 @@
+//! What a batch will need, read at its start.
+
+use std::collections::{BTreeSet, HashSet};
+
+use sqlx::{Row, SqliteConnection};
+use sync_relay_core::decide::Known;
+use sync_relay_core::store::WriteOp;
+use sync_types::{BlobHash, BlobId, DeviceId, Epoch, GroupId};
+
+use super::super::rows::{bytes, chunks, cursor, damaged, device_id, int, over_rows, time};
+use super::{Device, Group, GroupNo, Work};
+
+impl Work<'_> {
+    pub(super) async fn load(&mut self, batch: &[WriteOp]) -> Result<(), sqlx::Error> {
+        let whose = |op: &WriteOp| match op {
+            WriteOp::Admit(op) => Some((op.group, op.device)),
+            WriteOp::Push(op) => Some((op.group, op.device)),
+            WriteOp::Acknowledge(op) => Some((op.group, op.device)),
+            WriteOp::Seen(op) => Some((op.group, op.device)),
+            WriteOp::CreateInvite(_) | WriteOp::ClaimInvite(_) | WriteOp::RevokeInvite(_) => None,
+        };
+        let pairs: BTreeSet<(GroupId, DeviceId)> = batch.iter().filter_map(whose).collect();
+        let groups: BTreeSet<GroupId> = pairs.iter().map(|(group, _)| *group).collect();
+        self.load_groups(&groups.into_iter().collect::<Vec<_>>()).await?;
+        let pair = |(group, device): &(GroupId, DeviceId)| Some((self.groups.get(group)?.no, *device));
+        let devices: Vec<_> = pairs.iter().filter_map(pair).collect();
+        self.load_devices(&devices).await?;
+        let mut ids = HashSet::new();
+        for op in batch {
+            if let WriteOp::Push(push) = op
+                && let Some(group) = self.groups.get(&push.group)
+            {
+                ids.extend(push.blobs.iter().map(|blob| (group.no, blob.blob_id)));
+            }
+        }
+        if !ids.is_empty() {
+            self.load_known(&ids.into_iter().collect::<Vec<_>>()).await?;
+            self.used_bytes = used_bytes(self.db).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_groups(&mut self, groups: &[GroupId]) -> Result<(), sqlx::Error> {
+        for chunk in chunks(groups) {
+            let head = "WITH wanted (a) AS (VALUES";
+            let tail = ") SELECT group_id, group_no, epoch, max_cursor, stored_bytes
+                         FROM wanted CROSS JOIN groups ON group_id = a";
+            let mut query = sqlx::query(over_rows(head, 1, chunk.len(), tail));
+            for group in chunk {
+                query = query.bind(group.0.as_slice());
+            }
+            for row in query.fetch_all(&mut *self.db).await? {
+                let group = Group {
+                    no: row.try_get(1)?,
+                    epoch: Epoch::try_from(row.try_get::<i64, _>(2)?).map_err(|_| damaged("epoch"))?,
+                    max_cursor: cursor(row.try_get(3)?)?,
+                    stored_bytes: int(row.try_get(4)?, "stored_bytes")?,
+                };
+                let id = GroupId(bytes(row.try_get(0)?, "group_id")?);
+                self.groups.insert(id, group);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_devices(&mut self, devices: &[(GroupNo, DeviceId)]) -> Result<(), sqlx::Error> {
+        for chunk in chunks(devices) {
+            let head = "WITH wanted (a, b) AS (VALUES";
+            let tail = ") SELECT group_no, device_id, device_no, acked_cursor, last_seen, revoked_at
+                         FROM wanted CROSS JOIN devices ON group_no = a AND device_id = b";
+            let mut query = sqlx::query(over_rows(head, 2, chunk.len(), tail));
+            for (group_no, device) in chunk {
+                query = query.bind(group_no).bind(device.as_bytes().as_slice());
+            }
+            for row in query.fetch_all(&mut *self.db).await? {
+                let device = Device {
+                    no: row.try_get(2)?,
+                    acked: cursor(row.try_get(3)?)?,
+                    last_seen: time(row.try_get(4)?)?,
+                    revoked: row.try_get::<Option<i64>, _>(5)?.is_some(),
+                };
+                self.devices.insert((row.try_get(0)?, device_id(row.try_get(1)?)?), device);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_known(&mut self, ids: &[(GroupNo, BlobId)]) -> Result<(), sqlx::Error> {
+        for chunk in chunks(ids) {
+            let head = "WITH wanted (a, b) AS (VALUES";
+            let tail = ") SELECT group_no, blob_id, cursor, hash, stored_at
+                         FROM wanted CROSS JOIN blobs ON group_no = a AND blob_id = b";
+            let mut query = sqlx::query(over_rows(head, 2, chunk.len(), tail));
+            for (group_no, blob) in chunk {
+                query = query.bind(group_no).bind(blob.0.as_slice());
+            }
+            for row in query.fetch_all(&mut *self.db).await? {
+                let known = Known {
+                    cursor: cursor(row.try_get(2)?)?,
+                    hash: BlobHash(bytes(row.try_get(3)?, "hash")?),
+                    stored_at: time(row.try_get(4)?)?,
+                };
+                let id = BlobId(bytes(row.try_get(1)?, "blob_id")?);
+                self.known.entry(row.try_get(0)?).or_default().insert(id, known);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of the pages in use: a database file does not shrink by itself when blobs go.
+async fn used_bytes(db: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let used = sqlx::query_scalar(
+        "SELECT (page_count - freelist_count) * page_size
+         FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()",
+    );
+    int(used.fetch_one(db).await?, "page_count")
+}
