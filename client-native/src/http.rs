@@ -1,0 +1,219 @@
+//! What a relay offers beside its WebSocket: leaving, claiming and revoking invites.
+
+use std::time::Duration;
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use reqwest::{Client, Method, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use sync_types::{LookupKey, RelayKey, RelayUrl, UnixMs};
+use tokio::time::{Instant, sleep};
+
+use crate::Error;
+use crate::clock::random_seed;
+use crate::socket::install_crypto;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// A claim may be repeated for 60 s, by the relay's clock.
+const CLAIM_RETRIES: Duration = Duration::from_secs(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Serialize)]
+struct NewInvite<'a> {
+    lookup_key: &'a str,
+    encrypted_payload: &'a str,
+    expires: u64,
+}
+
+#[derive(Deserialize)]
+struct LeftInvite {
+    revoke_token: String,
+    expires_at: u64,
+}
+
+#[derive(Deserialize)]
+struct ClaimedInvite {
+    encrypted_payload: String,
+}
+
+#[derive(Deserialize)]
+struct WellKnown {
+    public_key: String,
+    #[serde(default)]
+    public_url: Option<String>,
+}
+
+/// RFC 9457, as far as a person needs it.
+#[derive(Deserialize, Default)]
+struct Problem {
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+}
+
+/// How leaving an invite went.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// It lies at the relay.
+    Done {
+        /// What revokes it.
+        revoke_token: String,
+        /// When it ends, by the relay's clock.
+        expires_at: UnixMs,
+    },
+    /// Something lies there under this name, perhaps from an attempt whose answer was lost.
+    Taken,
+}
+
+/// Leaves a sealed invite at the relay.
+pub(crate) async fn leave_invite(
+    relay: &RelayUrl,
+    lookup: &LookupKey,
+    sealed: &[u8],
+    expires: UnixMs,
+) -> Result<Left, Error> {
+    let invite = NewInvite {
+        lookup_key: &lookup.to_string(),
+        encrypted_payload: &BASE64URL_NOPAD.encode(sealed),
+        expires: expires.0 / 1000,
+    };
+    let request = client(relay)?.post(relay.join("/invite")).json(&invite);
+    let response = request.send().await.map_err(|error| unreachable(relay, &error))?;
+    match response.status() {
+        StatusCode::CREATED => {
+            let left: LeftInvite = response.json().await.map_err(|_| Error::Malformed)?;
+            let expires_at = UnixMs(left.expires_at.saturating_mul(1000));
+            Ok(Left::Done { revoke_token: left.revoke_token, expires_at })
+        }
+        StatusCode::CONFLICT => Ok(Left::Taken),
+        _ => Err(refused(response).await),
+    }
+}
+
+/// Takes an invite from the relay, which gives it only once; an answer that is lost on the way is
+/// asked for again.
+pub(crate) async fn claim_invite(relay: &RelayUrl, lookup: &LookupKey) -> Result<Vec<u8>, Error> {
+    let claim_id = HEXLOWER.encode(&random_seed()?[..16]);
+    let url = relay.join(&format!("/invite/{lookup}"));
+    let client = client(relay)?;
+    let give_up = Instant::now() + CLAIM_RETRIES;
+    let mut sent = false;
+    loop {
+        let result = client.get(&url).header("Claim-Id", &claim_id).send().await;
+        let error = match result {
+            Ok(response) if response.status() == StatusCode::OK => {
+                match response.json::<ClaimedInvite>().await {
+                    Ok(claimed) => {
+                        return BASE64URL_NOPAD
+                            .decode(claimed.encrypted_payload.as_bytes())
+                            .map_err(|_| Error::Malformed);
+                    }
+                    Err(error) if error.is_decode() => return Err(Error::Malformed),
+                    Err(error) => unreachable(relay, &error),
+                }
+            }
+            Ok(response) if response.status() == StatusCode::NOT_FOUND => return Err(Error::InviteNotFound),
+            Ok(response) if is_gateway_trouble(response.status()) => refused(response).await,
+            Ok(response) => return Err(refused(response).await),
+            // Nothing has reached the relay yet: whoever asked can ask again.
+            Err(error) if error.is_connect() && !sent => return Err(unreachable(relay, &error)),
+            Err(error) => unreachable(relay, &error),
+        };
+        sent = true;
+        if Instant::now() + RETRY_PAUSE >= give_up {
+            return Err(error);
+        }
+        sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// Takes an invite back.
+pub(crate) async fn revoke_invite(relay: &RelayUrl, lookup: &str, revoke_token: &str) -> Result<(), Error> {
+    let url = relay.join(&format!("/invite/{lookup}"));
+    let request = client(relay)?.request(Method::DELETE, url).bearer_auth(revoke_token);
+    let response = request.send().await.map_err(|error| unreachable(relay, &error))?;
+    match response.status() {
+        StatusCode::NO_CONTENT => Ok(()),
+        StatusCode::NOT_FOUND => Err(Error::InviteNotFound),
+        StatusCode::CONFLICT => Err(Error::InviteUsed),
+        _ => Err(refused(response).await),
+    }
+}
+
+/// The key that the relay says it has.
+pub(crate) async fn relay_key(relay: &RelayUrl) -> Result<RelayKey, Error> {
+    RelayKey::from_text(&well_known(relay).await?.public_key).ok_or(Error::Malformed)
+}
+
+/// Under which address others reach the relay: the one that its owner has set, else the one that works
+/// from here.
+pub(crate) async fn public_url(relay: &RelayUrl) -> RelayUrl {
+    let told = well_known(relay).await.ok().and_then(|known| known.public_url);
+    told.and_then(|url| url.parse().ok()).unwrap_or_else(|| relay.clone())
+}
+
+async fn well_known(relay: &RelayUrl) -> Result<WellKnown, Error> {
+    let request = client(relay)?.get(relay.join("/.well-known/sync-relay"));
+    let response = request.send().await.map_err(|error| unreachable(relay, &error))?;
+    if response.status() != StatusCode::OK {
+        return Err(refused(response).await);
+    }
+    response.json().await.map_err(|_| Error::Malformed)
+}
+
+fn client(relay: &RelayUrl) -> Result<Client, Error> {
+    install_crypto();
+    let mut builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        // Whoever redirects could send us anywhere; the WebSocket follows nobody either.
+        .redirect(reqwest::redirect::Policy::none());
+    if relay.as_str().starts_with("http:") {
+        // Without TLS no certificates are needed: there may be none on this machine.
+        builder = builder.tls_certs_only([]);
+    }
+    if is_loopback(relay) {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| {
+        tracing::debug!(%error, "the HTTP client cannot be made");
+        Error::Machine("TLS cannot be set up: are the system's certificates installed?")
+    })
+}
+
+/// Whether an address only means this machine.
+pub(crate) fn is_loopback(relay: &RelayUrl) -> bool {
+    let host = relay.as_str().split_once("://").map_or("", |(_, rest)| rest);
+    ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name))
+}
+
+fn is_gateway_trouble(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+fn unreachable(relay: &RelayUrl, error: &reqwest::Error) -> Error {
+    // Without its URL, which names the invite.
+    tracing::debug!(
+        connect = error.is_connect(),
+        timeout = error.is_timeout(),
+        body = error.is_body(),
+        "a request failed"
+    );
+    Error::Unreachable(Some(relay.clone()))
+}
+
+/// A refusal in the relay's words.
+async fn refused(response: Response) -> Error {
+    let status = response.status();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        return Error::TooManyRequests { seconds: header.and_then(|text| text.parse().ok()).unwrap_or(60) };
+    }
+    let problem: Problem = response.json().await.unwrap_or_default();
+    let message = [problem.detail, problem.title, status.to_string()]
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .unwrap_or_default();
+    Error::Refused { code: None, message }
+}

@@ -1,0 +1,179 @@
+//! The key that seals the local store: in the platform's keychain where there is one, else in a file.
+//!
+//! `client.key` says in one line where it is: `v1 file <key>` or `v1 keychain <account>`. A store
+//! whose key is in the keychain never falls back to another place: without its key it is of no use.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use data_encoding::BASE64URL_NOPAD;
+use rand_core::RngCore;
+use sync_e2ee::at_rest::StoreKey;
+use zeroize::Zeroizing;
+
+use crate::Error;
+use crate::clock;
+use crate::home::private_file;
+use crate::store::StoreError;
+
+const FILE: &str = "client.key";
+#[cfg(feature = "keychain")]
+const SERVICE: &str = "sync-relay";
+
+/// Whether the platform's keychain is used for a new device's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keychain {
+    /// Where there is one. The platform may ask the person to unlock it.
+    #[default]
+    Auto,
+    /// Not at all: the key is in a file that only its owner can read.
+    Off,
+}
+
+/// Where the key of the local store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In the platform's keychain: a copy of the folder alone opens nothing.
+    Keychain,
+    /// In the file `client.key` beside the store: whoever can read this folder can read everything.
+    File,
+}
+
+/// Gives the store's key; makes one when there is none and `create` is set. May wait for a person who
+/// unlocks the keychain.
+pub(crate) fn load(folder: &Path, keychain: Keychain, create: bool) -> Result<(StoreKey, KeyPlace), Error> {
+    let path = folder.join(FILE);
+    let io = |error| StoreError::Io(path.clone(), error);
+    let mut text = Zeroizing::new(String::new());
+    match fs::File::open(&path) {
+        Ok(mut file) => {
+            file.read_to_string(&mut text).map_err(io)?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
+            return Ok(make(folder, keychain)?);
+        }
+        Err(error) => return Err(io(error).into()),
+    }
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some("v1"), Some("file"), Some(key), None) => {
+            let key = Zeroizing::new(BASE64URL_NOPAD.decode(key.as_bytes()).unwrap_or_default());
+            Ok((store_key(&key).ok_or(StoreError::KeyFile)?, KeyPlace::File))
+        }
+        (Some("v1"), Some("keychain"), Some(account), None) => {
+            if keychain == Keychain::Off {
+                return Err(StoreError::KeychainOff.into());
+            }
+            let key = platform::get(account).ok_or(StoreError::Keychain)?;
+            Ok((store_key(&key).ok_or(StoreError::Keychain)?, KeyPlace::Keychain))
+        }
+        _ => Err(StoreError::KeyFile.into()),
+    }
+}
+
+fn make(folder: &Path, keychain: Keychain) -> Result<(StoreKey, KeyPlace), StoreError> {
+    let mut rng = clock::rng().map_err(|_| StoreError::KeyFile)?;
+    let mut key: StoreKey = Zeroizing::new([0; 32]);
+    rng.fill_bytes(&mut *key);
+    let mut account = [0; 16];
+    rng.fill_bytes(&mut account);
+    let account = BASE64URL_NOPAD.encode(&account);
+    let (place, line) = if keychain == Keychain::Auto && platform::set(&account, &*key) {
+        (KeyPlace::Keychain, format!("v1 keychain {account}\n"))
+    } else {
+        (KeyPlace::File, format!("v1 file {}\n", BASE64URL_NOPAD.encode(&*key)))
+    };
+    write_durably(folder, &Zeroizing::new(line))?;
+    Ok((key, place))
+}
+
+/// Writes the file under another name first, so that it is there whole or not at all.
+fn write_durably(folder: &Path, line: &str) -> Result<(), StoreError> {
+    let (path, fresh) = (folder.join(FILE), folder.join("client.key.new"));
+    let write = || {
+        let mut file = private_file(&fresh)?;
+        file.set_len(0)?;
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        #[cfg(unix)]
+        fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    write().map_err(|error| StoreError::Io(path.clone(), error))
+}
+
+fn store_key(bytes: &[u8]) -> Option<StoreKey> {
+    Some(Zeroizing::new(bytes.try_into().ok()?))
+}
+
+#[cfg(feature = "keychain")]
+mod platform {
+    use zeroize::Zeroizing;
+
+    use super::SERVICE;
+
+    /// Stores a key, and reads it back: a keychain that forgets is none. Whether that worked.
+    pub(super) fn set(account: &str, key: &[u8]) -> bool {
+        let stored = keyring::Entry::new(SERVICE, account).and_then(|entry| entry.set_secret(key));
+        if let Err(error) = stored {
+            tracing::debug!(%error, "no keychain");
+            return false;
+        }
+        get(account).is_some_and(|found| *found == key)
+    }
+
+    pub(super) fn get(account: &str) -> Option<Zeroizing<Vec<u8>>> {
+        match keyring::Entry::new(SERVICE, account).and_then(|entry| entry.get_secret()) {
+            Ok(key) => Some(Zeroizing::new(key)),
+            Err(error) => {
+                tracing::debug!(%error, "the keychain does not give the key");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "keychain"))]
+mod platform {
+    use zeroize::Zeroizing;
+
+    pub(super) fn set(_account: &str, _key: &[u8]) -> bool {
+        false
+    }
+
+    pub(super) fn get(_account: &str) -> Option<Zeroizing<Vec<u8>>> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_a_file_comes_back_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, place) = load(folder.path(), Keychain::Off, true).unwrap();
+        assert_eq!(place, KeyPlace::File);
+        assert_eq!(load(folder.path(), Keychain::Auto, false).unwrap(), (key, KeyPlace::File));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = folder.path().join(FILE).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(load(folder.path(), Keychain::Off, false).is_err());
+        for text in ["", "v1 file short\n", "v2 file AAAA\n", "v1 keychain some-account\n"] {
+            fs::write(folder.path().join(FILE), text).unwrap();
+            assert!(load(folder.path(), Keychain::Off, true).is_err(), "{text}");
+            assert_eq!(fs::read_to_string(folder.path().join(FILE)).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a handle asks of its driver.
+
+use std::fmt;
+
+use sync_e2ee::Invite;
+use sync_engine::{Change, Command, Reply};
+use sync_types::{Cursor, InviteKey, LookupKey, RelayKey};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use crate::{Error, PushReceipt};
+
+pub(crate) enum Request {
+    /// A command for the engine.
+    Ask(Ask, Answer),
+    /// The network or the machine came back.
+    Woke,
+    /// Gives a row of this crate's own.
+    Recall(Vec<u8>, oneshot::Sender<Option<Zeroizing<Vec<u8>>>>),
+    /// Stores a row of this crate's own.
+    Remember(Change, oneshot::Sender<()>),
+    /// Ends the driver.
+    Close(oneshot::Sender<()>),
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ask(..) => "Ask",
+            Self::Woke => "Woke",
+            Self::Recall(..) => "Recall",
+            Self::Remember(..) => "Remember",
+            Self::Close(_) => "Close",
+        })
+    }
+}
+
+/// A command before it has an engine.
+pub(crate) enum Ask {
+    Connect,
+    Disconnect,
+    Push { data: Zeroizing<Vec<u8>>, ttl: Option<u32> },
+    Flush,
+    Read { limit: u32 },
+    Pull { after: Cursor, limit: u32 },
+    Ack { cursor: Cursor },
+    Devices,
+    SealInvite { lookup: LookupKey, key: InviteKey },
+    Join(Box<Invite>),
+    TrustRelay(RelayKey),
+}
+
+impl Ask {
+    /// The same once more, for those that may wait long. The others are answered as soon as the store
+    /// has done its part.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Flush => Some(Self::Flush),
+            Self::Read { limit } => Some(Self::Read { limit: *limit }),
+            Self::Pull { after, limit } => Some(Self::Pull { after: *after, limit: *limit }),
+            Self::Devices => Some(Self::Devices),
+            Self::SealInvite { lookup, key } => Some(Self::SealInvite { lookup: *lookup, key: key.clone() }),
+            Self::Connect
+            | Self::Disconnect
+            | Self::Push { .. }
+            | Self::Ack { .. }
+            | Self::Join(_)
+            | Self::TrustRelay(_) => None,
+        }
+    }
+}
+
+impl From<Ask> for Command {
+    fn from(ask: Ask) -> Self {
+        match ask {
+            Ask::Connect => Self::Connect,
+            Ask::Disconnect => Self::Disconnect,
+            Ask::Push { data, ttl } => Self::Push { data, ttl },
+            Ask::Flush => Self::Flush,
+            Ask::Read { limit } => Self::Read { limit },
+            Ask::Pull { after, limit } => Self::Pull { after, limit },
+            Ask::Ack { cursor } => Self::Ack { cursor },
+            Ask::Devices => Self::Devices,
+            Ask::SealInvite { lookup, key } => Self::SealInvite { lookup, key },
+            Ask::Join(invite) => Self::Join(invite),
+            Ask::TrustRelay(key) => Self::TrustRelay(key),
+        }
+    }
+}
+
+/// Who waits for a command's answer. Dropped unanswered, it means that the client was closed.
+pub(crate) enum Answer {
+    Nobody,
+    Reply(oneshot::Sender<Result<Reply, Error>>),
+    Receipt(oneshot::Sender<Result<PushReceipt, Error>>),
+}
+
+impl Answer {
+    pub(crate) fn fail(self, error: Error) {
+        match self {
+            Self::Nobody => {}
+            Self::Reply(answer) => {
+                let _ = answer.send(Err(error));
+            }
+            Self::Receipt(answer) => {
+                let _ = answer.send(Err(error));
+            }
+        }
+    }
+}

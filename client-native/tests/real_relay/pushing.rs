@@ -1,0 +1,204 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sync_client::{Cursor, Error, Event, SyncClient};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::relay::Relay;
+use crate::support::{Shortcuts, config, device, pair, wait_for};
+
+const MAX: usize = 1024 * 1024;
+
+#[tokio::test]
+async fn the_largest_and_the_empty_blob_go_round_and_one_byte_more_does_not() {
+    let relay = Relay::start();
+    let (a, b) = pair(&relay.url()).await;
+    // What does not compress.
+    let mut state = 1_u64;
+    let large: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    })
+    .take(MAX)
+    .collect();
+    a.client.send(large.clone()).await;
+    a.client.send("").await;
+    a.client.send("end").await;
+    let mut events = b.client.subscribe();
+    let mut found = Vec::new();
+    while found.len() < 3 {
+        let page = b.client.pull_since_last_cursor(0).await.unwrap();
+        b.client.ack(page.max_cursor).await.unwrap();
+        if page.blobs.is_empty() {
+            wait_for(&mut events, |event| matches!(event, Event::BlobAvailable { .. })).await;
+        }
+        found.extend(page.blobs.into_iter().map(|blob| blob.data));
+    }
+    assert!(found[0] == large && found[1].is_empty() && found[2] == b"end");
+
+    let too_large = a.client.push(vec![0; MAX + 1]).await;
+    assert!(matches!(too_large, Err(Error::TooLarge { max: MAX })), "{too_large:?}");
+    assert_eq!(a.client.status().pending_push, 0);
+}
+
+#[tokio::test]
+async fn the_first_blob_of_a_group_is_in_a_first_pull_and_pulls_by_cursor_are_exact() {
+    let relay = Relay::start();
+    let (a, b) = pair(&relay.url()).await;
+    let mut cursors = Vec::new();
+    for n in 0..20 {
+        cursors.push(a.client.send(n.to_string()).await);
+    }
+    assert!(cursors.windows(2).all(|pair| pair[1] == pair[0] + 1), "no gaps: {cursors:?}");
+    let page = b.client.pull(Cursor::ZERO, 0).await.unwrap();
+    let texts: Vec<_> = page.blobs.iter().map(|blob| blob.data.clone()).collect();
+    assert_eq!(texts, (0..20).map(|n| n.to_string().into_bytes()).collect::<Vec<_>>());
+    let half = Cursor::new(cursors[9]).unwrap();
+    let page = a.client.pull(half, 5).await.unwrap();
+    assert!(page.has_more);
+    assert_eq!(page.blobs.iter().map(|blob| blob.cursor.get()).collect::<Vec<_>>(), cursors[10..15]);
+    assert_eq!(b.client.last_cursor(), Cursor::ZERO, "nothing moved");
+}
+
+#[tokio::test]
+async fn what_was_pushed_without_a_relay_survives_a_restart_and_is_sent() {
+    let mut relay = Relay::start();
+    let (a, b) = pair(&relay.url()).await;
+    relay.kill();
+    for n in 0..3 {
+        a.client.push(format!("queued {n}")).await.unwrap();
+    }
+    let folder = a.folder;
+    a.client.close().await;
+
+    let again = SyncClient::open(config(&relay.url(), folder.path(), "ignored")).await.unwrap();
+    assert_eq!((again.status().pending_push, again.status().name.as_str()), (3, "laptop"));
+    assert!(matches!(again.connect().await, Err(Error::Unreachable(Some(_)))));
+    relay.restart();
+    again.connect().await.unwrap();
+    again.flush(crate::support::PATIENCE).await.unwrap();
+    assert_eq!(again.status().pending_push, 0);
+    assert_eq!(b.client.read_until("queued 2").await, ["queued 0", "queued 1", "queued 2"]);
+}
+
+#[tokio::test]
+async fn a_relay_killed_in_the_middle_loses_nothing_that_it_acknowledged() {
+    let mut relay = Relay::start();
+    let (a, b) = pair(&relay.url()).await;
+    let mut receipts = Vec::new();
+    for n in 0..40 {
+        receipts.push(a.client.push(format!("{n}")).await.unwrap());
+        if n % 15 == 10 {
+            relay.kill();
+            relay.restart();
+        }
+    }
+    let mut cursors = Vec::new();
+    for receipt in receipts {
+        cursors.push(
+            tokio::time::timeout(crate::support::PATIENCE, receipt.acked()).await.unwrap().unwrap().get(),
+        );
+    }
+    assert!(cursors.windows(2).all(|pair| pair[1] == pair[0] + 1), "no gaps: {cursors:?}");
+    let expected: Vec<_> = (0..40).map(|n| n.to_string()).collect();
+    assert_eq!(b.client.read_until("39").await, expected);
+}
+
+#[tokio::test]
+async fn a_lost_ack_does_not_store_the_blob_twice() {
+    let relay = Relay::start();
+    let proxy = Proxy::start(relay.address()).await;
+    let (a, b) = pair(&relay.url()).await;
+    let folder = a.folder;
+    a.client.close().await;
+    // The same device, now through the proxy: a stored device keeps its relay, so a new one joins.
+    let invite = b.client.create_invite().await.unwrap();
+    drop(folder);
+    let c = device(&proxy.url(), "behind the proxy").await;
+    c.client.join(&invite.code()).await.unwrap();
+    let own = sync_client::SyncConfig::new(&proxy.url()).unwrap().relay_url.unwrap().url;
+    assert_eq!(c.client.status().relay, Some(own), "the address that works from here");
+    c.client.connect().await.unwrap();
+    c.client.flush(crate::support::PATIENCE).await.unwrap();
+
+    let mut at_b = b.client.subscribe();
+    let mut at_c = c.client.subscribe();
+    proxy.set(Line::Deaf);
+    let receipt = c.client.push("once").await.unwrap();
+    let blob_id = receipt.blob_id();
+    let event = wait_for(&mut at_b, |event| matches!(event, Event::BlobAvailable { .. })).await;
+    proxy.set(Line::Cut);
+    wait_for(&mut at_c, |event| matches!(event, Event::Disconnected { .. })).await;
+    proxy.set(Line::Open);
+    c.client.woke();
+    let cursor = tokio::time::timeout(crate::support::PATIENCE, receipt.acked()).await.unwrap().unwrap();
+    let Event::BlobAvailable { cursor: stored_at, blob_id: stored, .. } = event else { unreachable!() };
+    assert_eq!((stored_at, stored), (cursor, blob_id));
+    c.client.send("end").await;
+    assert_eq!(b.client.read_until("end").await, ["once", "end"]);
+    let log = b.client.pull(Cursor::ZERO, 0).await.unwrap();
+    assert_eq!(log.blobs.iter().filter(|blob| blob.data == b"once").count(), 1);
+}
+
+/// What a proxy does with what comes from the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Open,
+    /// Swallows it.
+    Deaf,
+    /// Closes all connections, and takes no others.
+    Cut,
+}
+
+/// A TCP proxy that can be made to lose answers.
+struct Proxy {
+    address: SocketAddr,
+    line: Arc<watch::Sender<Line>>,
+}
+
+impl Proxy {
+    async fn start(relay: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let line = Arc::new(watch::Sender::new(Line::Open));
+        let lines = Arc::clone(&line);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                if *lines.borrow() != Line::Cut {
+                    tokio::spawn(carry(client, relay, lines.subscribe()));
+                }
+            }
+        });
+        Self { address, line }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn set(&self, line: Line) {
+        self.line.send_replace(line);
+    }
+}
+
+async fn carry(mut client: TcpStream, relay: SocketAddr, mut line: watch::Receiver<Line>) {
+    let mut relay = TcpStream::connect(relay).await.unwrap();
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_relay, mut to_relay) = relay.split();
+    let deaf = line.clone();
+    let down = async {
+        let mut buffer = [0; 4096];
+        while let Ok(len @ 1..) = from_relay.read(&mut buffer).await {
+            if *deaf.borrow() == Line::Open && to_client.write_all(&buffer[..len]).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = down => {}
+        _ = tokio::io::copy(&mut from_client, &mut to_relay) => {}
+        _ = line.wait_for(|line| *line == Line::Cut) => {}
+    }
+}

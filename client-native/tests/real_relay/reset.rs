@@ -1,0 +1,42 @@
+use sync_client::Event;
+
+use crate::relay::Relay;
+use crate::support::{Shortcuts, device, wait_for};
+
+#[tokio::test]
+async fn a_relay_that_lost_its_blobs_is_noticed_and_nothing_is_shown_twice() {
+    let mut relay = Relay::start();
+    // As its owner backed it up on the first day: the key is there, and no group.
+    relay.kill();
+    let empty = relay.snapshot();
+    relay.restart();
+
+    let (a, b) = crate::support::pair(&relay.url()).await;
+    let first = a.client.send("one").await;
+    a.client.send("two").await;
+    b.client.send("three").await;
+    assert_eq!(b.client.read_until("two").await, ["one", "two"]);
+    assert_eq!(a.client.read_until("three").await, ["three"]);
+
+    let (mut at_a, mut at_b) = (a.client.subscribe(), b.client.subscribe());
+    relay.kill();
+    relay.put_back(&empty);
+    relay.restart();
+    for (client, events) in [(&a.client, &mut at_a), (&b.client, &mut at_b)] {
+        client.woke();
+        wait_for(events, |event| matches!(event, Event::RelayReset)).await;
+    }
+    // The group came back by itself, its cursors start over, and only what is new is shown.
+    let again = a.client.send("four").await;
+    assert!(again <= first, "{again} is not before {first}");
+    assert_eq!(b.client.read_until("four").await, ["four"]);
+    b.client.send("five").await;
+    assert_eq!(a.client.read_until("five").await, ["five"]);
+
+    // A device that joins now reads what there is now.
+    let c = device(&relay.url(), "tablet").await;
+    let invite = a.client.create_invite_connected().await;
+    c.client.join(&invite.code()).await.unwrap();
+    c.client.connect().await.unwrap();
+    assert_eq!(c.client.read_until("five").await, ["four", "five"]);
+}
