@@ -45,7 +45,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { devices: 2, steps: 120, wipes: false, faults: Faults::default(), drop_outbox_early: false }
+        Self { devices: 2, steps: 100, wipes: false, faults: Faults::default(), drop_outbox_early: false }
     }
 }
 

@@ -3,6 +3,9 @@
 //! `SIM_SEED=n` repeats one run, `SIM_SEEDS=n` runs more of them.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use sync_testkit::Faults;
 use sync_testkit::sim::{Plan, check::Summary, run};
 
@@ -11,24 +14,36 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Runs many seeds; a failing one names itself.
-fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan) -> Summary {
+fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Summary {
     let seeds = match number("SIM_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("SIM_SEEDS").unwrap_or(seeds),
     };
-    let mut sum = Summary::default();
-    for seed in seeds {
-        match run(seed, plan(seed)) {
-            Ok(one) => {
-                sum.pushes += one.pushes;
-                sum.reads += one.reads;
-                sum.connections += one.connections;
-                sum.resets += one.resets;
+    let next = AtomicU64::new(seeds.start);
+    let sum = Mutex::new(Summary::default());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
             }
-            Err(why) => panic!("seed {seed}: {why} (SIM_SEED={seed} repeats it)"),
+            match run(seed, plan(seed)) {
+                Ok(one) => {
+                    let mut sum = sum.lock().unwrap();
+                    sum.pushes += one.pushes;
+                    sum.reads += one.reads;
+                    sum.connections += one.connections;
+                    sum.resets += one.resets;
+                }
+                Err(why) => panic!("seed {seed}: {why} (SIM_SEED={seed} repeats it)"),
+            }
         }
-    }
-    sum
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(&work)));
+    });
+    sum.into_inner().unwrap()
 }
 
 /// How many of the first seeds find a planted fault.
@@ -78,7 +93,7 @@ fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice() {
 #[test]
 #[ignore = "heavy: some hundred runs"]
 fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice_some_hundred_times() {
-    wiped(300);
+    wiped(200);
 }
 
 #[test]
