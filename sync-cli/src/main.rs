@@ -4,6 +4,7 @@
 //! queued, and ends with an exit code that says whose turn it is.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[allow(rustdoc::bare_urls, reason = "the docs there are help texts, for terminals")]
 mod args;
 mod blobs;
 mod commands;

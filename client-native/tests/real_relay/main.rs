@@ -3,6 +3,7 @@
 
 mod identity;
 mod pairing;
+mod proxy;
 mod pushing;
 mod relay;
 mod reset;

@@ -1,5 +1,6 @@
 use sync_client::{Error, Event, Fault};
 
+use crate::proxy::{Line, Proxy};
 use crate::relay::Relay;
 use crate::support::{Shortcuts, device, pair, wait_for};
 
@@ -78,6 +79,26 @@ async fn of_two_joins_at_once_one_wins() {
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
     let lost = first.err().or(second.err()).unwrap();
     assert!(matches!(lost, Error::InviteNotFound));
+}
+
+#[tokio::test]
+async fn a_lost_answer_does_not_use_the_invite_up() {
+    let relay = Relay::start();
+    let proxy = Proxy::start(relay.address()).await;
+    let (a, b) = (device(&relay.url(), "laptop").await, device(&proxy.url(), "phone").await);
+    let code = a.client.create_invite_connected().await.code();
+    proxy.set(Line::Deaf);
+    let lose = async {
+        proxy.lost_something().await;
+        proxy.cut().await;
+        proxy.set(Line::Open);
+    };
+    let (joined, ()) = tokio::join!(b.client.join(&code), lose);
+    joined.unwrap();
+    assert_eq!(b.client.status().group_id, a.client.status().group_id);
+    // For anybody else it is used.
+    let c = device(&relay.url(), "tablet").await;
+    assert!(matches!(c.client.join(&code).await, Err(Error::InviteNotFound)));
 }
 
 #[tokio::test]

@@ -1,11 +1,6 @@
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use sync_client::{Cursor, Error, Event, SyncClient};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
+use crate::proxy::{Line, Proxy};
 use crate::relay::Relay;
 use crate::support::{Shortcuts, config, device, pair, wait_for};
 
@@ -107,6 +102,19 @@ async fn a_relay_killed_in_the_middle_loses_nothing_that_it_acknowledged() {
 }
 
 #[tokio::test]
+async fn pushes_past_the_rate_limit_wait_and_are_not_lost() {
+    let relay = Relay::start();
+    let (a, b) = pair(&relay.url()).await;
+    // One by one, so that no batch helps: more than the 100 messages of a minute.
+    let mut cursors = Vec::new();
+    for n in 0..105 {
+        cursors.push(a.client.send(n.to_string()).await);
+    }
+    assert!(cursors.windows(2).all(|pair| pair[1] == pair[0] + 1), "{cursors:?}");
+    assert_eq!(b.client.read_until("104").await.len(), 105);
+}
+
+#[tokio::test]
 async fn a_lost_ack_does_not_store_the_blob_twice() {
     let relay = Relay::start();
     let proxy = Proxy::start(relay.address()).await;
@@ -129,7 +137,7 @@ async fn a_lost_ack_does_not_store_the_blob_twice() {
     let receipt = c.client.push("once").await.unwrap();
     let blob_id = receipt.blob_id();
     let event = wait_for(&mut at_b, |event| matches!(event, Event::BlobAvailable { .. })).await;
-    proxy.set(Line::Cut);
+    proxy.cut().await;
     wait_for(&mut at_c, |event| matches!(event, Event::Disconnected { .. })).await;
     proxy.set(Line::Open);
     c.client.woke();
@@ -140,65 +148,4 @@ async fn a_lost_ack_does_not_store_the_blob_twice() {
     assert_eq!(b.client.read_until("end").await, ["once", "end"]);
     let log = b.client.pull(Cursor::ZERO, 0).await.unwrap();
     assert_eq!(log.blobs.iter().filter(|blob| blob.data == b"once").count(), 1);
-}
-
-/// What a proxy does with what comes from the relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Open,
-    /// Swallows it.
-    Deaf,
-    /// Closes all connections, and takes no others.
-    Cut,
-}
-
-/// A TCP proxy that can be made to lose answers.
-struct Proxy {
-    address: SocketAddr,
-    line: Arc<watch::Sender<Line>>,
-}
-
-impl Proxy {
-    async fn start(relay: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let line = Arc::new(watch::Sender::new(Line::Open));
-        let lines = Arc::clone(&line);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                if *lines.borrow() != Line::Cut {
-                    tokio::spawn(carry(client, relay, lines.subscribe()));
-                }
-            }
-        });
-        Self { address, line }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    fn set(&self, line: Line) {
-        self.line.send_replace(line);
-    }
-}
-
-async fn carry(mut client: TcpStream, relay: SocketAddr, mut line: watch::Receiver<Line>) {
-    let mut relay = TcpStream::connect(relay).await.unwrap();
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_relay, mut to_relay) = relay.split();
-    let deaf = line.clone();
-    let down = async {
-        let mut buffer = [0; 4096];
-        while let Ok(len @ 1..) = from_relay.read(&mut buffer).await {
-            if *deaf.borrow() == Line::Open && to_client.write_all(&buffer[..len]).await.is_err() {
-                break;
-            }
-        }
-    };
-    tokio::select! {
-        () = down => {}
-        _ = tokio::io::copy(&mut from_client, &mut to_relay) => {}
-        _ = line.wait_for(|line| *line == Line::Cut) => {}
-    }
 }
