@@ -25,7 +25,7 @@ pub(crate) fn show_and_wait() -> Result<()> {
     println!("A relay is running at {url} in {}.", stage.folder.path().display());
     stage.first().args(["init", "--name", "First device", "--relay", &url]).status()?;
     println!("\nIn a second terminal, type these (CODE is the one below):\n");
-    let second = format!("{} --home {}", stage.cli.display(), stage.home("second").display());
+    let second = format!("SYNC_KEYCHAIN=off {} --home {}", stage.cli.display(), stage.home("second").display());
     println!("    alias second='{second}'");
     println!("    second init --name 'Second device' --relay {url}");
     println!("    second pair --join CODE");
@@ -74,6 +74,7 @@ impl Stage {
 /// The command line of one device.
 fn device(cli: &Path, home: &Path) -> Command {
     let mut command = Command::new(cli);
-    command.env_remove("SYNC_HOME").arg("--home").arg(home);
+    // A demo leaves nothing behind, in the keychain neither.
+    command.env_remove("SYNC_HOME").env("SYNC_KEYCHAIN", "off").arg("--home").arg(home);
     command
 }

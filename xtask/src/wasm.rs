@@ -40,8 +40,9 @@ pub(crate) fn pure_crates_import_nothing() -> Result<()> {
         let found = imports(&build_whole(package)?)?;
         ensure!(
             found.is_empty(),
-            "{package} imports from its host: {}",
-            found.into_iter().collect::<Vec<_>>().join(", ")
+            "{package} imports {} things from its host, among them {}",
+            found.len(),
+            found.into_iter().take(3).collect::<Vec<_>>().join(", ")
         );
     }
     Ok(())
