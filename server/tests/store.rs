@@ -82,7 +82,7 @@ async fn the_database_is_private_durable_and_can_shrink() {
     assert_eq!(settings.synchronous, 2, "full");
     assert_eq!(settings.journal_mode, "wal");
     assert!(settings.foreign_keys);
-    for file in ["relay.db", "relay.db-wal", "relay.db-shm", "relay.lock"] {
+    for file in ["relay.db", "relay.db-wal", "relay.db-shm", "relay.lock", "relay.key"] {
         let mode = path.with_file_name(file).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
@@ -102,6 +102,34 @@ async fn a_second_relay_on_the_same_data_is_refused_and_keys_stay() {
     first.close().await.unwrap();
     let again = SqliteStore::open(&path, Policy::default()).await.unwrap();
     assert_eq!((again.relay_secret().key(), again.store_id()), (key, id));
+}
+
+#[tokio::test]
+async fn a_relay_without_its_database_is_itself_and_the_databases_key_counts() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("relay.db");
+    let store = SqliteStore::open(&path, Policy::default()).await.unwrap();
+    let (key, id) = (store.relay_secret().key(), store.store_id());
+    store.close().await.unwrap();
+
+    // Another key beside it changes nothing, and is put right.
+    let right = std::fs::read(path.with_extension("key")).unwrap();
+    std::fs::write(path.with_extension("key"), [7; 32]).unwrap();
+    let store = SqliteStore::open(&path, Policy::default()).await.unwrap();
+    assert_eq!((store.relay_secret().key(), store.store_id()), (key, id));
+    store.close().await.unwrap();
+    assert_eq!(std::fs::read(path.with_extension("key")).unwrap(), right);
+
+    std::fs::remove_file(&path).unwrap();
+    let store = SqliteStore::open(&path, Policy::default()).await.unwrap();
+    assert_eq!(store.relay_secret().key(), key);
+    assert_ne!(store.store_id(), id, "clients must notice that it is another database");
+    store.close().await.unwrap();
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(path.with_extension("key"), [7; 31]).unwrap();
+    let damaged = SqliteStore::open(&path, Policy::default()).await;
+    assert!(matches!(damaged, Err(OpenError::Key(_))), "{damaged:?}");
 }
 
 #[tokio::test]

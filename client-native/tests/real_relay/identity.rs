@@ -46,7 +46,7 @@ async fn a_key_that_is_trusted_by_name_goes_on() {
     let (a, b) = pair(&relay.url()).await;
     a.client.send("before").await;
     assert_eq!(b.client.read_until("before").await, ["before"]);
-    // The owner lost the database, and with it the relay's key.
+    // The owner lost the whole folder, and with it the relay's key.
     let (mut at_a, mut at_b) = (a.client.subscribe(), b.client.subscribe());
     relay.kill();
     for events in [&mut at_a, &mut at_b] {

@@ -72,6 +72,15 @@ impl Relay {
             .collect()
     }
 
+    /// Deletes the database of a relay that is not running; the copy of its key stays.
+    pub(crate) fn delete_database(&self) {
+        for (path, _) in self.snapshot() {
+            if path.extension().is_none_or(|extension| extension != "key") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     /// Puts a copy in the place of the database, or nothing at all.
     pub(crate) fn put_back(&self, snapshot: &[(PathBuf, Vec<u8>)]) {
         for (path, _) in self.snapshot() {

@@ -4,13 +4,22 @@ use crate::relay::Relay;
 use crate::support::{Shortcuts, device, wait_for};
 
 #[tokio::test]
-async fn a_relay_that_lost_its_blobs_is_noticed_and_nothing_is_shown_twice() {
+async fn a_deleted_database_is_noticed_and_nothing_is_shown_twice() {
+    notices(Relay::start(), Relay::delete_database).await;
+}
+
+#[tokio::test]
+async fn a_database_from_an_old_backup_is_noticed_and_nothing_is_shown_twice() {
     let mut relay = Relay::start();
-    // As its owner backed it up on the first day: the key is there, and no group.
+    // As its owner backed it up on the first day: its id is the same, and there is no group.
     relay.kill();
     let empty = relay.snapshot();
     relay.restart();
+    notices(relay, |relay| relay.put_back(&empty)).await;
+}
 
+/// Two devices notice what `lose` does to their relay.
+async fn notices(mut relay: Relay, lose: impl Fn(&Relay)) {
     let (a, b) = crate::support::pair(&relay.url()).await;
     let first = a.client.send("one").await;
     a.client.send("two").await;
@@ -20,7 +29,7 @@ async fn a_relay_that_lost_its_blobs_is_noticed_and_nothing_is_shown_twice() {
 
     let (mut at_a, mut at_b) = (a.client.subscribe(), b.client.subscribe());
     relay.kill();
-    relay.put_back(&empty);
+    lose(&relay);
     relay.restart();
     for (client, events) in [(&a.client, &mut at_a), (&b.client, &mut at_b)] {
         client.woke();

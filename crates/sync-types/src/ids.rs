@@ -44,7 +44,7 @@ macro_rules! id {
     };
 }
 
-/// `Display` is base64url; `Debug` shows the first characters, enough to tell two apart in a log.
+/// `Display` is base64url; `Debug` shows its two ends, enough to tell two apart in a log.
 macro_rules! text {
     ($name:ident) => {
         impl fmt::Display for $name {
@@ -56,7 +56,8 @@ macro_rules! text {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let text = BASE64URL_NOPAD.encode(self.as_ref());
-                write!(f, "{}({}…)", stringify!($name), text.get(..8).unwrap_or(&text))
+                let (start, end) = (text.get(..6), text.get(text.len().saturating_sub(4)..));
+                write!(f, "{}({}…{})", stringify!($name), start.unwrap_or(&text), end.unwrap_or(""))
             }
         }
     };
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn debug_shortens_and_display_does_not() {
         let id = BlobId([0; 16]);
-        assert_eq!(format!("{id:?}"), "BlobId(AAAAAAAA…)");
+        assert_eq!(format!("{id:?}"), "BlobId(AAAAAA…AAAA)");
         assert_eq!(id.to_string().len(), 22);
     }
 }

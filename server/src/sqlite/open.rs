@@ -1,7 +1,7 @@
 //! Opening the database: its file, its settings, its identity.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,6 +38,9 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+    /// The copy of the relay's key is not one.
+    #[error("{0} is not a relay's key; put the right one back, or remove it")]
+    Key(PathBuf),
     /// SQLite refuses.
     #[error("the database does not work")]
     Database(#[from] sqlx::Error),
@@ -84,8 +87,12 @@ impl SqliteStore {
             return Err(OpenError::Foreign);
         }
         MIGRATIONS.run_direct(None, &mut writer, false).await?;
-        let secret = meta(&mut writer, "relay_secret_key").await?;
-        let store_id = meta(&mut writer, "store_id").await?;
+        let kept = read_key(path)?;
+        let secret = meta(&mut writer, "relay_secret_key", kept).await?;
+        if kept != Some(secret) {
+            keep_key(path, &secret)?;
+        }
+        let store_id = meta(&mut writer, "store_id", None).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(
@@ -148,10 +155,50 @@ fn prepare(path: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
-/// A random value that is made once and then stays.
-async fn meta<const N: usize>(writer: &mut SqliteConnection, key: &str) -> Result<[u8; N], OpenError> {
-    let mut fresh = [0; N];
-    getrandom::fill(&mut fresh)?;
+/// Where a copy of the relay's secret key lies: beside the database. The database's own is the one that
+/// counts, and the one to back up; the copy lets a relay whose database was lost come back as itself,
+/// so that its clients need not be told to trust another one.
+fn key_path(database: &Path) -> PathBuf {
+    database.with_extension("key")
+}
+
+/// The copy of the relay's key, if there is one.
+fn read_key(database: &Path) -> Result<Option<[u8; 32]>, OpenError> {
+    let path = key_path(database);
+    match std::fs::read(&path) {
+        Ok(bytes) => match bytes.try_into() {
+            Ok(key) => Ok(Some(key)),
+            Err(_) => Err(OpenError::Key(path)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(OpenError::File { path, source }),
+    }
+}
+
+/// Writes the copy, readable by its owner only; whole or not at all.
+fn keep_key(database: &Path, key: &[u8; 32]) -> Result<(), OpenError> {
+    let path = key_path(database);
+    let unfinished = database.with_extension("key.new");
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(key)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, &path)
+    };
+    write().map_err(|source| OpenError::File { path: path.clone(), source })
+}
+
+/// A value that is made once and then stays: `first` if there is one, else random.
+async fn meta<const N: usize>(
+    writer: &mut SqliteConnection,
+    key: &str,
+    first: Option<[u8; N]>,
+) -> Result<[u8; N], OpenError> {
+    let mut fresh = first.unwrap_or([0; N]);
+    if first.is_none() {
+        getrandom::fill(&mut fresh)?;
+    }
     sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
         .bind(key)
         .bind(fresh.as_slice())
