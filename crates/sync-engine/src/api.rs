@@ -4,7 +4,7 @@ use std::fmt;
 
 use sync_e2ee::{DeviceName, Invite};
 use sync_types::{
-    BlobId, Cursor, DeviceId, ErrorCode, GroupId, InviteKey, LookupKey, RelayKey, RelayUrl, UnixMs,
+    BlobId, Cursor, DeviceId, ErrorCode, GroupId, InviteKey, LookupKey, RelayKey, RelayUrl, StoreId, UnixMs,
 };
 use zeroize::Zeroizing;
 
@@ -56,11 +56,13 @@ pub enum Command {
     },
     /// Answered with [`Reply::Done`] when the outbox is empty.
     Flush,
-    /// The next page after the app's cursor, without own blobs. Says at once that the app durably has
-    /// the page before. Answered with [`Reply::Page`].
+    /// The next page after what the app has, without own blobs. Answered with [`Reply::Page`].
     Read {
         /// How many blobs at most; 0: the default, 100.
         limit: u32,
+        /// The end of the last page that really reached the app, which it durably has by now. A page
+        /// that was given and is not named here, or acknowledged, is given again.
+        has: Option<PageEnd>,
     },
     /// Any page, own blobs included. Moves nothing. Answered with [`Reply::Page`].
     Pull {
@@ -73,6 +75,9 @@ pub enum Command {
     Ack {
         /// A cursor of a page that was read.
         cursor: Cursor,
+        /// The store of that page: an acknowledgement of another store's counts for nothing. `None`
+        /// when that is not known; then only what this engine has given counts.
+        store_id: Option<StoreId>,
     },
     /// Who is in the group. Answered with [`Reply::Devices`].
     Devices,
@@ -144,14 +149,32 @@ pub enum Reply {
 }
 
 /// Blobs of the group's log, ascending.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
+    /// The relay's store that the cursors belong to.
+    pub store_id: StoreId,
     /// The blobs of apps; control blobs are left out.
     pub blobs: Vec<Blob>,
     /// How far this page reaches, what was left out included: acknowledge this cursor.
     pub max_cursor: Cursor,
     /// Whether there is more after it.
     pub has_more: bool,
+}
+
+impl Page {
+    /// What to name when the app has this page.
+    pub fn end(&self) -> PageEnd {
+        PageEnd { store_id: self.store_id, cursor: self.max_cursor }
+    }
+}
+
+/// The end of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageEnd {
+    /// The relay's store.
+    pub store_id: StoreId,
+    /// How far the page reached.
+    pub cursor: Cursor,
 }
 
 /// One opened blob.

@@ -14,8 +14,8 @@ use rand_core::{RngCore, SeedableRng};
 use sync_e2ee::{DeviceName, EpochKeys};
 use sync_types::limits::DEFAULT_MAX_BLOB;
 use sync_types::{
-    BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, MonoMs, Nonce, Now, RelayAddress,
-    StoreId, UnixMs,
+    AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, MonoMs, Nonce, Now,
+    RelayAddress, StoreId, UnixMs,
 };
 use zeroize::Zeroizing;
 
@@ -43,7 +43,7 @@ pub struct NewDevice {
     /// Its relay; may also come with an invite.
     pub relay: Option<RelayAddress>,
     /// For relays that create groups only for those they know.
-    pub access_token: Option<String>,
+    pub access_token: Option<AccessToken>,
 }
 
 /// What waits for a batch to be durable.
@@ -115,7 +115,14 @@ impl Engine {
                 platform,
                 access_token: device.access_token,
             },
-            relay: RelayRow { url, pin, version_floor: 0, default_ttl: None, max_blob: DEFAULT_MAX_BLOB },
+            relay: RelayRow {
+                url,
+                pin,
+                version_floor: 0,
+                default_ttl: None,
+                max_blob: DEFAULT_MAX_BLOB,
+                max_seen_blob: DEFAULT_MAX_BLOB,
+            },
             group: None,
             progress: ProgressRow {
                 store_id: StoreId::NONE,
@@ -246,16 +253,19 @@ impl Engine {
                     self.reply(id, Err(error));
                 }
             }
+            Command::Flush if !self.wanted && self.outbox.len() > 0 => {
+                self.reply(id, Err(EngineError::NotConnected));
+            }
             Command::Flush => self.flushes.push(id),
-            Command::Ack { cursor } => self.app_ack(id, cursor),
+            Command::Ack { cursor, store_id } => self.app_ack(id, cursor, store_id),
             Command::Join(invite) => {
                 if let Err(error) = self.join(id, *invite) {
                     self.reply(id, Err(error));
                 }
             }
             Command::TrustRelay(key) => self.trust_relay(id, key),
-            Command::Read { limit } => {
-                self.acknowledge_delivered();
+            Command::Read { limit, has } => {
+                self.app_has(has);
                 self.waiting.push_back((id, Wanted::Read { limit }));
             }
             Command::Pull { after, limit } => self.waiting.push_back((id, Wanted::Pull { after, limit })),
@@ -281,7 +291,7 @@ impl Engine {
             Timer::Greeting | Timer::Presence => self.lost(),
             Timer::Silence => self.probe(),
             // Their being over is what counts; `advance` goes on.
-            Timer::Pause | Timer::Reader => {}
+            Timer::Pause | Timer::PushPause | Timer::Reader => {}
         }
     }
 

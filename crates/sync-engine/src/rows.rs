@@ -6,8 +6,8 @@ use std::fmt;
 use sync_e2ee::{DeviceName, EpochSecret};
 use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode, put_list, take_list};
 use sync_types::{
-    BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, GroupId, KeyLog, RelayKey, RelayUrl,
-    StoreId, UnixMs, record,
+    AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, GroupId, KeyLog, RelayKey,
+    RelayUrl, StoreId, UnixMs, record,
 };
 use zeroize::Zeroizing;
 
@@ -53,7 +53,7 @@ pub(crate) struct DeviceRow {
     pub(crate) secret: DeviceSecret,
     pub(crate) name: DeviceName,
     pub(crate) platform: String,
-    pub(crate) access_token: Option<String>,
+    pub(crate) access_token: Option<AccessToken>,
 }
 
 impl DeviceRow {
@@ -76,7 +76,7 @@ impl Wire for DeviceRow {
             secret: DeviceSecret::from_bytes(<[u8; 32]>::take(r)?),
             name: DeviceName::take(r)?,
             platform: String::take(r)?,
-            access_token: <Option<String> as Wire>::take(r)?,
+            access_token: <Option<AccessToken> as Wire>::take(r)?,
         })
     }
 }
@@ -90,7 +90,10 @@ pub(crate) struct RelayRow {
     pub(crate) version_floor: u16,
     /// Seconds; known after the first WELCOME.
     pub(crate) default_ttl: Option<u32>,
+    /// What the relay takes, in bytes, as far as it is believed.
     pub(crate) max_blob: u32,
+    /// The most that any relay of this device took: what others may have stored.
+    pub(crate) max_seen_blob: u32,
 }
 
 impl RelayRow {
@@ -101,15 +104,16 @@ impl RelayRow {
 
 impl Wire for RelayRow {
     fn put(&self, w: &mut Writer) {
-        w.array(5);
+        w.array(6);
         self.url.as_ref().map(|url| url.as_str().to_owned()).put(w);
         self.pin.put(w);
         self.version_floor.put(w);
         self.default_ttl.put(w);
         self.max_blob.put(w);
+        self.max_seen_blob.put(w);
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(5)?;
+        r.array(6)?;
         let url = <Option<String> as Wire>::take(r)?;
         Ok(Self {
             url: url.map(|text| text.parse()).transpose().map_err(|_| DecodeError::OutOfRange)?,
@@ -117,6 +121,7 @@ impl Wire for RelayRow {
             version_floor: u16::take(r)?,
             default_ttl: <Option<u32> as Wire>::take(r)?,
             max_blob: u32::take(r)?,
+            max_seen_blob: u32::take(r)?,
         })
     }
 }

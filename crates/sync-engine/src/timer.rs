@@ -15,13 +15,22 @@ pub(crate) enum Timer {
     Presence,
     /// Send no requests before this: the relay asked to wait.
     Pause,
+    /// Send no pushes before this: the relay is full.
+    PushPause,
     /// The app has not read for a while: do not wait for it any longer.
     Reader,
 }
 
 impl Timer {
-    const ALL: [Self; 6] =
-        [Self::Reconnect, Self::Greeting, Self::Silence, Self::Presence, Self::Pause, Self::Reader];
+    const ALL: [Self; 7] = [
+        Self::Reconnect,
+        Self::Greeting,
+        Self::Silence,
+        Self::Presence,
+        Self::Pause,
+        Self::PushPause,
+        Self::Reader,
+    ];
 }
 
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use common::{Device, Peer, cursor, relay_secret, welcome};
 use sync_engine::{Command, EngineError, Event, Input, Reply, StopReason};
 use sync_types::{
     BlobId, Cursor, ErrorBody, ErrorCode, Message, Notify, Presence, Pull, PullResponse, Push, PushAck,
-    PushBatchAck, RelayAddress, RelaySecret, Stored, StoredBlob, UnixMs, Welcome,
+    PushBatchAck, RelayAddress, RelaySecret, StoreId, Stored, StoredBlob, UnixMs, Welcome,
 };
 
 /// A device that has a group and is on-line; its announcement is acknowledged as the first blob.
@@ -25,6 +25,9 @@ fn online() -> (Device, Peer) {
     device.take_events();
     (device, peer)
 }
+
+/// The store of `welcome()`.
+const STORE: StoreId = StoreId([3; 16]);
 
 fn push_of(message: Message) -> Push {
     match message {
@@ -52,10 +55,10 @@ fn another_relay_key_is_noticed_before_the_device_says_who_it_is() {
     let found = relay_secret().key();
     assert!(device.sent.is_empty(), "the third message would have named the device");
     assert_eq!(device.disconnects, 1);
-    let stopped = Some(StopReason::RelayKeyChanged { expected, found });
-    assert_eq!(device.take_events(), [Event::Disconnected { stopped: stopped.clone() }]);
-    assert_eq!(device.engine.status().stopped, stopped);
-    let text = stopped.unwrap().to_string();
+    let reason = StopReason::RelayKeyChanged { expected, found };
+    assert_eq!(device.take_events(), [Event::Disconnected { stopped: Some(reason.clone()) }]);
+    assert_eq!(device.engine.status().stopped.as_ref(), Some(&reason));
+    let text = reason.to_string();
     assert!(text.contains(&expected.to_string()) && text.contains(&found.to_string()));
     device.wait(600_000);
     assert_eq!(device.connects, 1, "no second attempt by itself");
@@ -175,7 +178,7 @@ fn a_rate_limit_is_waited_out_and_a_full_relay_is_reported() {
 fn an_acknowledgement_leaves_only_after_it_is_durable() {
     let (mut device, mut peer) = online();
     device.disk_works = false;
-    let id = device.command(Command::Ack { cursor: cursor(2) });
+    let id = device.command(Command::Ack { cursor: cursor(2), store_id: Some(STORE) });
     assert!(device.sent.is_empty() && !device.replies.contains_key(&id));
     device.disk_works = true;
     device.input(Input::Tick);
@@ -309,7 +312,7 @@ fn a_blob_that_no_member_sealed_is_reported_and_not_shown() {
         },
     );
     assert_eq!(device.take_events(), [Event::BlobRefused { cursor: cursor(3), sender: forged.sender_id }]);
-    let id = device.command(Command::Read { limit: 0 });
+    let id = device.command(Command::Read { limit: 0, has: None });
     let Ok(Reply::Page(page)) = device.reply(id) else { panic!() };
     assert_eq!((page.blobs.len(), page.max_cursor, page.has_more), (0, cursor(3), false));
 }
@@ -394,7 +397,7 @@ fn commands_that_need_the_relay_say_why_they_cannot_be_done() {
 #[test]
 fn an_old_acknowledgement_does_not_count_after_a_reset() {
     let (mut device, _) = online();
-    device.command(Command::Ack { cursor: cursor(2) });
+    device.command(Command::Ack { cursor: cursor(2), store_id: Some(STORE) });
     device.input(Input::Closed(None));
     device.wait(1_000);
     let other = sync_types::StoreId([4; 16]);
@@ -409,6 +412,175 @@ fn an_old_acknowledgement_does_not_count_after_a_reset() {
         oldest_cursor: cursor(1),
     };
     peer.answer(&mut device, nonce, page);
-    device.command(Command::Ack { cursor: cursor(4) });
+    device.command(Command::Ack { cursor: cursor(4), store_id: Some(STORE) });
     assert_eq!(device.engine.status().last_cursor, Cursor::ZERO);
+}
+
+#[test]
+fn a_close_code_from_outside_the_channel_stops_nothing() {
+    for code in [ErrorCode::DeviceRevoked, ErrorCode::Unauthenticated, ErrorCode::GroupDeleted] {
+        let (mut device, _) = online();
+        for _ in 0..3 {
+            let connects = device.connects;
+            device.input(Input::Closed(Some(code.close_code())));
+            assert_eq!(device.engine.status().stopped, None);
+            device.wait(60_000);
+            assert!(device.connects > connects, "{code:?}");
+        }
+    }
+}
+
+/// A blob of another member, sealed as its engine would.
+fn sealed_by(device: &Device, group: Option<&sync_e2ee::EpochKeys>, n: u64, body: &[u8]) -> StoredBlob {
+    let keys = group.unwrap();
+    let sender = sync_types::DeviceSecret::from_bytes([4; 32]).id();
+    let blob_id = BlobId([n as u8; 16]);
+    let context = sync_e2ee::BlobContext {
+        group_id: device.engine.status().group_id.unwrap(),
+        epoch: 0,
+        sender,
+        blob_id,
+    };
+    let place = sync_e2ee::Place { seq: n, ..sync_e2ee::Place::first(sync_types::ChainId([9; 16])) };
+    let content = sync_e2ee::Content { kind: sync_e2ee::Kind::Data, place, body: body.to_vec() };
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([n as u8; 32]);
+    let options = sync_e2ee::SealOptions::default();
+    let payload = sync_e2ee::blob::seal(keys, &context, &content, &options, &mut rng).unwrap();
+    StoredBlob { sender_id: sender, payload: Some(payload), ..entry(device, n, vec![]) }
+}
+
+/// A device that joined a group whose keys the test has, too; its announcement is blob 1.
+fn joined() -> (Device, Peer, sync_e2ee::EpochKeys) {
+    let secret = sync_e2ee::EpochSecret::from_bytes([7; 32]);
+    let keys = secret.keys();
+    let mut device = Device::new();
+    let invite = sync_e2ee::Invite {
+        relay: "https://relay.example".parse().unwrap(),
+        relay_key: relay_secret().key(),
+        group_id: keys.founds_group(),
+        key_log: sync_types::KeyLog::new(keys.auth_key()),
+        epoch: 0,
+        secret,
+        roster: Vec::new(),
+        seen: None,
+        created_by: device.engine.status().device_id,
+        expires: UnixMs(u64::MAX >> 12),
+    };
+    device.command(Command::Join(Box::new(invite)));
+    device.command(Command::Connect);
+    let mut peer = Peer::welcome(&mut device, welcome());
+    let (nonce, message) = peer.receive_one(&mut device);
+    peer.answer(&mut device, nonce, ack(&push_of(message), 1));
+    device.take_events();
+    (device, peer, keys)
+}
+
+fn notify(blob: &StoredBlob) -> Notify {
+    Notify {
+        blob_id: blob.blob_id,
+        cursor: blob.cursor,
+        sender_id: blob.sender_id,
+        timestamp: UnixMs(0),
+        size: 1,
+        payload: blob.payload.clone(),
+    }
+}
+
+fn read(device: &mut Device, has: Option<sync_engine::PageEnd>) -> sync_engine::Page {
+    let id = device.command(Command::Read { limit: 0, has });
+    let Ok(Reply::Page(page)) = device.reply(id) else { panic!("no page") };
+    page
+}
+
+#[test]
+fn a_page_that_did_not_reach_the_app_is_given_again() {
+    let (mut device, mut peer, keys) = joined();
+    let blob = sealed_by(&device, Some(&keys), 2, b"precious");
+    peer.say(&mut device, notify(&blob));
+    let lost = read(&mut device, None);
+    assert_eq!(lost.blobs.len(), 1);
+    assert_eq!(device.engine.status().last_cursor, Cursor::ZERO);
+    // Nobody says that it arrived: it is fetched once more.
+    let id = device.command(Command::Read { limit: 0, has: None });
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert_eq!(message, Message::Pull(Pull { after_cursor: Cursor::ZERO, limit: 100 }));
+    let own = StoredBlob { sender_id: device.engine.status().device_id, ..entry(&device, 1, vec![1; 60]) };
+    let page = PullResponse {
+        blobs: vec![own, blob],
+        has_more: false,
+        max_cursor: cursor(2),
+        oldest_cursor: cursor(1),
+    };
+    peer.answer(&mut device, nonce, page);
+    let Ok(Reply::Page(again)) = device.reply(id) else { panic!() };
+    assert_eq!(again, lost);
+    assert!(read(&mut device, Some(again.end())).blobs.is_empty());
+    assert_eq!(device.engine.status().last_cursor, cursor(2));
+}
+
+#[test]
+fn what_outlived_its_neighbours_is_still_read() {
+    let (mut device, mut peer, keys) = joined();
+    let kept = sealed_by(&device, Some(&keys), 3, b"for ever");
+    peer.say(&mut device, Notify { cursor: cursor(6), payload: None, ..notify(&kept) });
+    let (nonce, _) = peer.receive_one(&mut device);
+    // 2, 4, 5 and 6 are gone; 3 had no end.
+    let page =
+        PullResponse { blobs: vec![kept], has_more: false, max_cursor: cursor(3), oldest_cursor: cursor(7) };
+    peer.answer(&mut device, nonce, page);
+    assert!(device.take_events().contains(&Event::HistoryTruncated { up_to: cursor(6) }));
+    let page = read(&mut device, None);
+    assert_eq!((page.blobs.len(), page.max_cursor), (1, cursor(6)));
+}
+
+#[test]
+fn a_relay_that_lowers_its_limit_blocks_neither_the_outbox_nor_what_is_stored() {
+    let (mut device, _, keys) = joined();
+    device.input(Input::Closed(None));
+    let mut noise = vec![0; 200_000];
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([1; 32]);
+    rand_core::RngCore::fill_bytes(&mut rng, &mut noise);
+    let id = device.push(&noise);
+    let Ok(Reply::Queued(blob_id)) = device.reply(id) else { panic!() };
+    device.wait(1_000);
+    let low = Welcome { max_blob_size: 20_000, max_cursor: cursor(2), ..welcome() };
+    let mut peer = Peer::welcome(&mut device, low);
+    assert!(device.take_events().contains(&Event::PushRejected { blob_id, code: ErrorCode::BlobTooLarge }));
+    // The push's place is held, and a large blob of earlier days is read.
+    let got = peer.receive(&mut device);
+    assert!(got.iter().any(|(_, message)| matches!(message, Message::Push(_))), "the void blob");
+    let pull = got.iter().find(|(_, message)| matches!(message, Message::Pull(_)));
+    let (envelope, _) = pull.unwrap();
+    let large = sealed_by(&device, Some(&keys), 2, &vec![b'x'; 500_000]);
+    let page =
+        PullResponse { blobs: vec![large], has_more: false, max_cursor: cursor(2), oldest_cursor: cursor(1) };
+    peer.answer(&mut device, envelope.nonce, page);
+    assert_eq!(read(&mut device, None).blobs[0].data.len(), 500_000);
+}
+
+#[test]
+fn a_full_relay_is_still_read_from_and_cannot_ask_for_more_than_minutes() {
+    let (mut device, mut peer, keys) = joined();
+    device.push(b"does not fit");
+    let (nonce, _) = peer.receive_one(&mut device);
+    let full = ErrorBody::new(ErrorCode::GroupStorageFull).retry_after_ms(u32::MAX);
+    peer.answer(&mut device, nonce, full);
+    let blob = sealed_by(&device, Some(&keys), 2, b"makes room");
+    peer.say(&mut device, Notify { payload: None, ..notify(&blob) });
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert!(matches!(message, Message::Pull(_)), "reading goes on");
+    let page =
+        PullResponse { blobs: vec![blob], has_more: false, max_cursor: cursor(2), oldest_cursor: cursor(1) };
+    peer.answer(&mut device, nonce, page);
+    for _ in 0..61 {
+        device.wait(5_000);
+        for (envelope, message) in peer.receive(&mut device) {
+            match message {
+                Message::Presence(own) => peer.answer(&mut device, envelope.nonce, own),
+                Message::Push(_) => return,
+                _ => {}
+            }
+        }
+    }
+    panic!("the push was not tried again within five minutes");
 }

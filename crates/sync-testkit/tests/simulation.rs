@@ -41,7 +41,7 @@ fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Summary {
     };
     std::thread::scope(|scope| {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(&work)));
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
     });
     sum.into_inner().unwrap()
 }

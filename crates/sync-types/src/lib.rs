@@ -23,6 +23,7 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod access_token;
 pub mod channel;
 mod code;
 mod envelope;
@@ -35,6 +36,7 @@ mod relay_url;
 mod time;
 pub mod wire;
 
+pub use access_token::AccessToken;
 pub use channel::{ChannelError, DeviceSecret, RelaySecret};
 pub use code::ErrorCode;
 pub use envelope::{ENVELOPE_VERSION, Envelope};

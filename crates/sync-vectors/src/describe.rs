@@ -110,6 +110,7 @@ by! {
     u32 => |n| json!(n),
     bool => |b| json!(b),
     String => |s| json!(s),
+    AccessToken => |t| json!(t.expose_str()),
     Cursor => |c| json!(c.get()),
     UnixMs => |t| json!(t.0),
     Vec<u8> => |b| json!(hex(b)),

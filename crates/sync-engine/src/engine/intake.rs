@@ -39,7 +39,7 @@ impl Engine {
     pub(super) fn start_over(&mut self, store_id: StoreId) {
         let group_id = self.state.group.as_ref().map_or(GroupId::NONE, |group| group.group_id);
         if self.state.progress.store_id != StoreId::NONE {
-            self.delivered.start_over();
+            self.delivered.start_over(self.state.progress.store_id);
         }
         self.state.progress = ProgressRow {
             store_id,
@@ -73,10 +73,11 @@ impl Engine {
         known: Cursor,
     ) -> Result<(), EngineError> {
         check_order(&page, after)?;
+        // Some up to here are gone without a trace; others, that live longer, may still be there.
         let dropped = page.oldest_cursor.prev();
         if dropped > self.state.progress.seen_cursor {
-            self.skip_to(dropped);
-            self.event(Event::HistoryTruncated { up_to: dropped });
+            self.state.progress.head = None;
+            self.truncated(dropped);
         }
         let mut stubs = None;
         let has_more = page.has_more;
@@ -200,7 +201,7 @@ impl Engine {
         let epoch = blob::claimed_epoch(payload).ok()?;
         let keys = self.keys.get(&epoch)?;
         let context = BlobContext { group_id: group.group_id, epoch, sender: *sender, blob_id: *blob_id };
-        blob::open(keys, &context, payload, self.state.relay.max_blob as usize).ok()
+        blob::open(keys, &context, payload, self.state.relay.max_seen_blob as usize).ok()
     }
 
     /// Learns from a member's blob; gives it back if it is new to the app.

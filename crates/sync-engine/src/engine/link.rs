@@ -10,11 +10,12 @@ use sync_types::limits::{
     CLIENT_SILENCE, ENVELOPE_OVERHEAD, HELLO_DEADLINE, PRESENCE_TIMEOUT, PROTOCOL_VERSION, SEAL_OVERHEAD,
 };
 use sync_types::{
-    BlobId, Cursor, DeviceId, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, GroupId, Hello,
+    Ack, BlobId, Cursor, DeviceId, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, GroupId, Hello,
     MembershipProof, Message, MonoMs, Nonce, Presence, RelayKey, StoreId, Welcome,
 };
 
 use super::Engine;
+use super::outbox::MAX_PAUSE;
 use super::reader::Wanted;
 use crate::api::{CommandId, Event, Output};
 use crate::error::{EngineError, StopReason};
@@ -30,6 +31,8 @@ const REPLACED_PAUSE: Duration = Duration::from_secs(60);
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 /// From asking for a socket to having it.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+/// Bytes a millisecond that a line must carry, to have its time.
+const SLOWEST_LINE: usize = 4;
 /// The largest blob limit that is believed, in bytes: what a relay can make a client hold.
 const MAX_BELIEVED_BLOB: u32 = 64 * 1024 * 1024;
 /// Presence status: here.
@@ -57,8 +60,8 @@ pub(super) struct Greeting {
     channel: Channel,
     nonce: Nonce,
     with_log: bool,
-    /// The blob at the cursor that HELLO named, where known.
-    claimed: Option<BlobId>,
+    /// The cursor that HELLO named, and the blob there, where known.
+    claimed: (Cursor, Option<BlobId>),
 }
 
 #[derive(Debug)]
@@ -122,7 +125,10 @@ impl Engine {
     /// Asks the relay whether it is there.
     pub(super) fn probe(&mut self) {
         if matches!(self.link, Link::Online(_)) && !self.timers.is_set(Timer::Presence) {
-            self.timers.set(Timer::Presence, self.now.mono.plus(PRESENCE_TIMEOUT));
+            // The question waits behind what is being sent.
+            let millis = self.outbox.bytes_in_flight() / SLOWEST_LINE;
+            let sending = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+            self.timers.set(Timer::Presence, self.now.mono.plus(PRESENCE_TIMEOUT + sending));
             self.send_request(Message::Presence(Presence::Own(HERE)), Request::Presence);
         }
     }
@@ -159,7 +165,9 @@ impl Engine {
             Link::Online(mut session) => {
                 let opened = session.channel.open(frame);
                 self.link = Link::Online(session);
-                self.heard();
+                if opened.is_ok() {
+                    self.heard();
+                }
                 match opened {
                     Ok(Some(envelope)) => self.envelope(&envelope),
                     Ok(None) => {}
@@ -207,7 +215,7 @@ impl Engine {
             return self.lost();
         };
         self.outputs.extend(frames.into_iter().map(Output::Send));
-        let claimed = self.durable.1;
+        let claimed = self.durable;
         self.link = Link::Greeting(Box::new(Greeting { channel, nonce, with_log, claimed }));
     }
 
@@ -277,7 +285,8 @@ impl Engine {
             return;
         };
         let max_blob = welcome.max_blob_size.min(MAX_BELIEVED_BLOB);
-        greeting.channel.set_max_envelope(max_blob as usize + ENVELOPE_OVERHEAD);
+        let max_seen = self.state.relay.max_seen_blob.max(max_blob);
+        greeting.channel.set_max_envelope(max_seen as usize + ENVELOPE_OVERHEAD);
         self.link = Link::Online(Box::new(Session {
             channel: greeting.channel,
             requests: BTreeMap::new(),
@@ -291,11 +300,16 @@ impl Engine {
         relay.version_floor = welcome.version;
         relay.default_ttl = Some(welcome.default_ttl);
         relay.max_blob = max_blob;
+        relay.max_seen_blob = max_seen;
         let change = relay.change();
         self.store([change]);
         self.event(Event::Connected);
-        self.compare_store(welcome, greeting.claimed);
+        self.compare_store(welcome, greeting.claimed.1);
         self.max_cursor = welcome.max_cursor;
+        // What became durable after HELLO had left.
+        if self.durable.0 > greeting.claimed.0 {
+            self.tell(&Message::Ack(Ack { cursor: self.durable.0 }));
+        }
     }
 
     /// An envelope from the relay while on-line.
@@ -409,7 +423,10 @@ impl Engine {
                 | C::DeviceExpired),
             ) => self.stop(StopReason::Refused { code, message: error.message }),
             Some(C::Replaced) => self.back_off(REPLACED_PAUSE),
-            _ => self.back_off(Duration::from_millis(error.retry_after_ms.unwrap_or(0).into())),
+            _ => {
+                let wait = Duration::from_millis(error.retry_after_ms.unwrap_or(0).into());
+                self.back_off(wait.min(MAX_PAUSE));
+            }
         }
     }
 
@@ -418,9 +435,11 @@ impl Engine {
         if matches!(self.link, Link::Idle | Link::BackingOff) {
             return;
         }
+        // Anybody between here and the relay can close with any code, so it decides nothing but for how
+        // long to wait: a refusal that counts comes as an ERROR, inside the channel.
         match close_code.and_then(ErrorCode::from_close_code) {
-            Some(code) => self.turned_away(Some(code), ErrorBody::new(code)),
-            None => self.lost(),
+            Some(ErrorCode::Replaced) => self.back_off(REPLACED_PAUSE),
+            _ => self.lost(),
         }
     }
 
@@ -471,7 +490,15 @@ impl Engine {
     }
 
     fn disconnect(&mut self, error: EngineError) {
-        for timer in [Timer::Greeting, Timer::Silence, Timer::Presence, Timer::Pause, Timer::Reconnect] {
+        let timers = [
+            Timer::Greeting,
+            Timer::Silence,
+            Timer::Presence,
+            Timer::Pause,
+            Timer::PushPause,
+            Timer::Reconnect,
+        ];
+        for timer in timers {
             self.timers.stop(timer);
         }
         let link = std::mem::replace(&mut self.link, Link::Idle);
@@ -492,7 +519,9 @@ impl Engine {
         }
     }
 
+    /// The relay is there: a frame of its own arrived.
     fn heard(&mut self) {
+        self.timers.stop(Timer::Presence);
         self.timers.set(Timer::Silence, self.now.mono.plus(CLIENT_SILENCE));
     }
 

@@ -22,6 +22,11 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_ROWS: usize = 100_000;
 /// How long to wait when the relay is full and does not say for how long.
 const FULL_PAUSE: Duration = Duration::from_secs(30);
+/// The longest that a relay can make a client wait.
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Sealed bytes of one message, unless a single blob is larger: a slow line must get one through
+/// between two signs of life.
+const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// The same when it cannot serve, or the request has to wait for its turn.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -57,8 +62,15 @@ impl Outbox {
         self.rows.len()
     }
 
+    /// Sealed bytes that were sent and not answered.
+    pub(super) fn bytes_in_flight(&self) -> usize {
+        self.rows.iter().take(self.in_flight).map(|waiting| waiting.row.payload.len()).sum()
+    }
+
     pub(super) fn durable(&mut self, position: u64) {
-        self.rows.iter_mut().filter(|w| w.position == position).for_each(|w| w.durable = true);
+        if let Ok(index) = self.rows.binary_search_by_key(&position, |waiting| waiting.position) {
+            self.rows[index].durable = true;
+        }
     }
 
     /// Forgets what was sent: the connection is gone, and nobody knows what arrived.
@@ -86,7 +98,7 @@ impl Outbox {
     }
 
     /// What to send next: as many as fit one message, unless something is under way.
-    fn next_batch(&mut self, max_bytes: usize) -> Vec<Push> {
+    fn next_batch(&mut self) -> Vec<Push> {
         if self.in_flight > 0 {
             return Vec::new();
         }
@@ -95,7 +107,7 @@ impl Outbox {
         let mut batch = Vec::new();
         for waiting in self.rows.iter().take(max).take_while(|w| w.durable) {
             bytes += waiting.row.payload.len() + 32;
-            if !batch.is_empty() && bytes > max_bytes {
+            if !batch.is_empty() && bytes > MAX_BATCH_BYTES {
                 break;
             }
             let OutboxRow { blob_id, payload, ttl, .. } = &waiting.row;
@@ -189,7 +201,18 @@ impl Engine {
 
     /// Sends what is next in the outbox.
     pub(super) fn send_outbox(&mut self) {
-        let mut batch = self.outbox.next_batch(self.state.relay.max_blob as usize);
+        if self.timers.is_set(Timer::PushPause) {
+            return;
+        }
+        // What was sealed when the relay took more would only end the connection.
+        let too_large = |engine: &Self| {
+            let front = engine.outbox.rows.front().filter(|front| front.durable && !front.row.void);
+            front.is_some_and(|front| front.row.payload.len() > engine.state.relay.max_blob as usize)
+        };
+        while self.outbox.in_flight == 0 && too_large(self) {
+            self.give_up_front(ErrorCode::BlobTooLarge);
+        }
+        let mut batch = self.outbox.next_batch();
         let request = Request::Push;
         match batch.len() {
             0 => {}
@@ -238,7 +261,7 @@ impl Engine {
         match code {
             Some(ErrorCode::RateLimited | ErrorCode::Unavailable) => self.pause(error, BUSY_PAUSE),
             Some(code @ (ErrorCode::GroupStorageFull | ErrorCode::StorageFull)) => {
-                self.pause(error, FULL_PAUSE);
+                self.push_pause(error);
                 self.event(Event::RelayFull { code, message: error.message.clone() });
             }
             // One blob of a batch spoils it: find out which.
@@ -247,14 +270,18 @@ impl Engine {
                 self.give_up_front(code);
             }
             // Anything else may pass: a rotation that this device has yet to read, or a newer relay.
-            _ => self.pause(error, FULL_PAUSE),
+            _ => self.push_pause(error),
         }
     }
 
     /// Sends nothing for as long as the relay asks.
     pub(super) fn pause(&mut self, error: &ErrorBody, otherwise: Duration) {
-        let wait = error.retry_after_ms.map_or(otherwise, |ms| Duration::from_millis(u64::from(ms)));
-        self.timers.set(Timer::Pause, self.now.mono.plus(wait));
+        self.timers.set(Timer::Pause, self.now.mono.plus(wait_of(error, otherwise)));
+    }
+
+    /// Pushes nothing for a while. Reading goes on: it may be what makes room.
+    fn push_pause(&mut self, error: &ErrorBody) {
+        self.timers.set(Timer::PushPause, self.now.mono.plus(wait_of(error, FULL_PAUSE)));
     }
 
     /// The relay will never take the blob at the front: a void blob takes its place in the chain, and
@@ -307,4 +334,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// How long a refusal asks to wait, within reason.
+fn wait_of(error: &ErrorBody, otherwise: Duration) -> Duration {
+    error.retry_after_ms.map_or(otherwise, |ms| Duration::from_millis(u64::from(ms))).min(MAX_PAUSE)
 }

@@ -7,21 +7,23 @@ use sync_e2ee::{Kind, Place};
 use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
 use sync_types::{
     Ack, BlobId, ChainId, Cursor, DeviceId, Devices, DevicesResponse, InviteKey, LookupKey, Message, Pull,
-    PullResponse,
+    PullResponse, StoreId, StoredBlob,
 };
 
 use super::intake::{check_order, opened};
 use super::link::Request;
 use super::{Engine, Then};
-use crate::api::{CommandId, DeviceInfo, Event, Page, Reply};
+use crate::api::{Blob, CommandId, DeviceInfo, Event, Page, PageEnd, Reply};
 use crate::error::EngineError;
-use crate::rows::Change;
+use crate::rows::{Change, PeerChain};
 use crate::timer::Timer;
 use crate::window::{Opened, Window};
 
 /// An app that has read this recently is about to read more: pulling waits for it when the window is
 /// full, so that nothing has to be fetched twice.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of app data in one page asked for by cursor; one blob may go past it.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Cursors whose blob ids are remembered.
 const MAX_IDS: usize = 4_096;
 
@@ -40,11 +42,13 @@ pub(super) struct Delivered {
     up_to: Cursor,
     items: VecDeque<(Cursor, Given)>,
     ids: BTreeMap<Cursor, BlobId>,
-    /// What it was given of a store that is gone. Its next read says that it has this.
-    before_reset: Vec<Given>,
-    /// The highest cursor that a page of this life named, once there was a reset: an acknowledgement
-    /// of an older page must not count for the new log.
-    bound: Option<Cursor>,
+    /// What it was given of a store that is gone, and has not said it has.
+    before_reset: Option<(StoreId, Vec<(Cursor, Given)>)>,
+    /// The highest cursor that a page of this life named: an acknowledgement that does not say of which
+    /// store it is counts no further.
+    bound: Cursor,
+    /// Up to here the app knows that the log has holes.
+    truncated: Cursor,
 }
 
 /// The place of a blob that the app was given.
@@ -67,27 +71,31 @@ impl Delivered {
             up_to: cursor,
             items: VecDeque::new(),
             ids: BTreeMap::new(),
-            before_reset: Vec::new(),
-            bound: None,
+            before_reset: None,
+            bound: cursor,
+            truncated: Cursor::ZERO,
         }
     }
     /// The relay's log starts anew.
-    pub(super) fn start_over(&mut self) {
-        self.before_reset.extend(self.items.drain(..).map(|(_, given)| given));
+    pub(super) fn start_over(&mut self, store_id: StoreId) {
+        if !self.items.is_empty() {
+            self.before_reset = Some((store_id, self.items.drain(..).collect()));
+        }
         self.up_to = Cursor::ZERO;
         self.ids.clear();
-        self.bound = Some(Cursor::ZERO);
+        self.bound = Cursor::ZERO;
+        self.truncated = Cursor::ZERO;
     }
 
     /// Whether the app was given this before the relay started over.
     pub(super) fn before_reset(&self, sender: &DeviceId, place: &Place) -> bool {
         let given = Given { sender: *sender, chain_id: place.chain_id, seq: place.seq };
-        self.before_reset.contains(&given)
+        self.before_reset.iter().flat_map(|(_, items)| items).any(|(_, item)| *item == given)
     }
 
     /// A page reached this far.
     fn named(&mut self, cursor: Cursor) {
-        self.bound = self.bound.map(|bound| bound.max(cursor));
+        self.bound = self.bound.max(cursor);
     }
 
     /// Remembers which blob is at a cursor.
@@ -193,7 +201,8 @@ impl Engine {
         let max_cursor = self.position();
         let given: Vec<_> = items.iter().map(|item| (item.blob.cursor, Given::from(item))).collect();
         let blobs = items.into_iter().map(|item| item.blob).collect();
-        let page = Page { blobs, max_cursor, has_more: max_cursor < self.max_cursor };
+        let store_id = self.state.progress.store_id;
+        let page = Page { store_id, blobs, max_cursor, has_more: max_cursor < self.max_cursor };
         self.delivered.items.extend(given);
         self.delivered.named(max_cursor);
         self.reply(id, Ok(Reply::Page(page)));
@@ -207,19 +216,19 @@ impl Engine {
         seen: Cursor,
     ) -> Result<(), EngineError> {
         check_order(&page, after)?;
-        let mut position = after;
         if page.oldest_cursor.prev() > after {
-            position = page.oldest_cursor.prev().min(seen);
-            self.delivered.up_to = self.delivered.up_to.max(position);
-            self.event(Event::HistoryTruncated { up_to: position });
+            self.truncated(page.oldest_cursor.prev());
         }
-        self.window = Window::at(position);
-        for entry in page.blobs.iter().filter(|entry| entry.cursor > position && entry.cursor <= seen) {
+        self.window = Window::at(after);
+        for entry in page.blobs.iter().filter(|entry| entry.cursor <= seen) {
+            if self.window.is_full() {
+                return Ok(());
+            }
             self.delivered.saw(entry.cursor, entry.blob_id);
             let item = self.open_unread(entry);
             self.window.extend(entry.cursor, item);
         }
-        if !page.has_more {
+        if !page.has_more || page.max_cursor > seen {
             // Whatever was between the page's end and what was seen is deleted. What came since is not.
             self.window.extend(seen, None);
         }
@@ -227,7 +236,7 @@ impl Engine {
     }
 
     /// Opens a blob of another device, unless the app has it.
-    fn open_unread(&self, entry: &sync_types::StoredBlob) -> Option<Opened> {
+    fn open_unread(&self, entry: &StoredBlob) -> Option<Opened> {
         if entry.sender_id == self.me() {
             return None;
         }
@@ -251,44 +260,86 @@ impl Engine {
             self.reply(id, Err(EngineError::RelayMisbehaved));
             return Err(EngineError::RelayMisbehaved);
         }
-        let blobs: Vec<_> = page
-            .blobs
-            .iter()
-            .filter_map(|entry| {
-                let content = self.open_blob(&entry.blob_id, &entry.sender_id, entry.payload.as_ref()?)?;
-                (content.kind == Kind::Data).then(|| opened(entry, content).blob)
-            })
-            .collect();
-        if blobs.is_empty() && page.has_more {
-            self.ask_page(id, page.max_cursor, limit);
+        let (mut blobs, mut bytes) = (Vec::new(), 0);
+        let (mut max_cursor, mut has_more) = (page.max_cursor.max(after), page.has_more);
+        for (index, entry) in page.blobs.iter().enumerate() {
+            let blob = self.open_data(entry);
+            bytes += blob.as_ref().map_or(0, |blob| blob.data.len());
+            blobs.extend(blob);
+            // Compressed blobs are larger here than on their way.
+            if bytes >= MAX_PAGE_BYTES && index + 1 < page.blobs.len() {
+                (max_cursor, has_more) = (entry.cursor, true);
+                break;
+            }
+        }
+        if blobs.is_empty() && has_more {
+            self.ask_page(id, max_cursor, limit);
         } else {
-            let max_cursor = page.max_cursor.max(after);
             self.delivered.named(max_cursor);
-            self.reply(id, Ok(Reply::Page(Page { blobs, max_cursor, has_more: page.has_more })));
+            let store_id = self.state.progress.store_id;
+            self.reply(id, Ok(Reply::Page(Page { store_id, blobs, max_cursor, has_more })));
         }
         Ok(())
     }
 
+    /// The relay has dropped blobs up to a cursor: said once.
+    pub(super) fn truncated(&mut self, up_to: Cursor) {
+        if up_to > self.delivered.truncated {
+            self.delivered.truncated = up_to;
+            self.event(Event::HistoryTruncated { up_to });
+        }
+    }
+
+    /// Opens a blob for a page, own ones included.
+    fn open_data(&self, entry: &StoredBlob) -> Option<Blob> {
+        let content = self.open_blob(&entry.blob_id, &entry.sender_id, entry.payload.as_ref()?)?;
+        (content.kind == Kind::Data).then(|| opened(entry, content).blob)
+    }
+
     /// The app says what it has.
-    pub(super) fn app_ack(&mut self, id: CommandId, cursor: Cursor) {
-        self.acknowledge(cursor);
+    pub(super) fn app_ack(&mut self, id: CommandId, cursor: Cursor, store_id: Option<StoreId>) {
+        match store_id {
+            Some(store_id) => self.app_has_page(PageEnd { store_id, cursor }),
+            None => self.acknowledge(cursor.min(self.delivered.bound)),
+        }
         self.reply_when_stored(id, Reply::Done);
     }
 
-    /// Asking for the next page says that the app has the one before.
-    pub(super) fn acknowledge_delivered(&mut self) {
-        let before = std::mem::take(&mut self.delivered.before_reset);
-        let changes = self.mark_given(before);
-        self.store(changes);
-        self.acknowledge(self.delivered.up_to);
+    /// The app says which page it has when it asks for the next one. What it was given besides, it is
+    /// given again.
+    pub(super) fn app_has(&mut self, has: Option<PageEnd>) {
+        if let Some(end) = has {
+            self.app_has_page(end);
+        }
+        if self.delivered.up_to > self.state.progress.app_cursor {
+            self.delivered.up_to = self.state.progress.app_cursor;
+            self.delivered.items.clear();
+        }
+    }
+
+    fn app_has_page(&mut self, end: PageEnd) {
+        if end.store_id == self.state.progress.store_id {
+            self.acknowledge(end.cursor);
+        } else if let Some((store_id, given)) = self.delivered.before_reset.take() {
+            // The page was of a store that is gone: it is not to be shown again when it comes back.
+            if store_id == end.store_id {
+                let read = given.into_iter().filter(|(at, _)| *at <= end.cursor).map(|(_, given)| given);
+                let changes = self.mark_given(read.collect());
+                self.store(changes);
+            }
+        }
     }
 
     fn acknowledge(&mut self, cursor: Cursor) {
-        let cursor = cursor.min(self.delivered.bound.unwrap_or(cursor)).min(self.state.progress.seen_cursor);
+        let seen = self.state.progress.seen_cursor;
+        let cursor = cursor.min(seen);
         if cursor <= self.state.progress.app_cursor {
             return;
         }
         let mut changes = self.mark_read(cursor);
+        if cursor == seen {
+            changes.extend(self.mark_all_read());
+        }
         let progress = &mut self.state.progress;
         progress.app_cursor = cursor;
         progress.app_blob = self.delivered.ids.get(&cursor).copied();
@@ -307,6 +358,18 @@ impl Engine {
             read.extend(self.delivered.items.pop_front().map(|(_, given)| given));
         }
         self.mark_given(read)
+    }
+
+    /// The app has everything that was seen, whoever it was given by.
+    fn mark_all_read(&mut self) -> Vec<Change> {
+        let behind = |chain: &PeerChain| chain.app_next < chain.seen_next;
+        let peers = self.state.peers.iter_mut().filter(|(_, peer)| peer.chains.iter().any(behind));
+        peers
+            .map(|(id, peer)| {
+                peer.chains.iter_mut().for_each(|chain| chain.app_next = chain.app_next.max(chain.seen_next));
+                peer.change(id)
+            })
+            .collect()
     }
 
     fn mark_given(&mut self, given: Vec<Given>) -> Vec<Change> {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rand_chacha::ChaCha20Rng;
 use sync_e2ee::{DeviceName, Invite};
 use sync_engine::{
-    BatchId, Change, Command, CommandId, Engine, Event, Input, NewDevice, Output, Page, Reply, SealedInvite,
+    BatchId, Change, Command, CommandId, Engine, Event, Input, NewDevice, Output, Page, PageEnd, Reply,
+    SealedInvite,
 };
 use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, InviteKey, LookupKey, RelayAddress};
 use zeroize::Zeroizing;
@@ -32,6 +33,8 @@ pub(super) struct App {
     pub(super) saved: Cursor,
     /// What it read and its device had not stored as read when it crashed: it may be shown again.
     pub(super) may_repeat: BTreeSet<Vec<u8>>,
+    /// The end of the last page that it saved; not every app remembers that over a crash.
+    has: Option<PageEnd>,
     pushed: u64,
 }
 
@@ -155,6 +158,9 @@ impl World {
         client.engine = None;
         client.life += 1;
         client.writing.clear();
+        let forgets = self.chance(2);
+        let client = &mut self.clients[n];
+        client.app.has = client.app.has.filter(|_| !forgets);
         for asked in std::mem::take(&mut client.asked).into_values() {
             if let Asked::Push(data) = asked {
                 client.app.unheard.push(data);
@@ -190,7 +196,8 @@ impl World {
             return Ok(());
         }
         let limit = [0, 1, 7][self.below(3) as usize];
-        self.command(n, Asked::Read, Command::Read { limit })
+        let has = self.clients[n].app.has;
+        self.command(n, Asked::Read, Command::Read { limit, has })
     }
 
     pub(super) fn app_pages(&mut self, n: usize) -> Result<(), String> {
@@ -200,8 +207,9 @@ impl World {
     }
 
     pub(super) fn app_acks(&mut self, n: usize) -> Result<(), String> {
-        let cursor = self.clients[n].app.saved;
-        self.command(n, Asked::Other, Command::Ack { cursor })
+        let Some(end) = self.clients[n].app.has else { return Ok(()) };
+        let command = Command::Ack { cursor: end.cursor, store_id: Some(end.store_id) };
+        self.command(n, Asked::Other, command)
     }
 
     fn command(&mut self, n: usize, asked: Asked, command: Command) -> Result<(), String> {
@@ -210,6 +218,10 @@ impl World {
         client.next_command += 1;
         client.asked.insert(id, asked);
         self.input(n, Input::Command(id, command))
+    }
+
+    pub(super) fn tick_all(&mut self) -> Result<(), String> {
+        (0..self.clients.len()).try_for_each(|n| self.input(n, Input::Tick))
     }
 
     pub(super) fn tick_clients(&mut self) -> Result<(), String> {
@@ -361,6 +373,7 @@ impl World {
         ascending(&page, Cursor::ZERO)?;
         let me = self.clients[n].id;
         let app = &mut self.clients[n].app;
+        app.has = Some(page.end());
         for blob in page.blobs {
             let at = format!("client {n} cursor {}", blob.cursor);
             if blob.sender == me {

@@ -2,7 +2,7 @@
 
 use crate::keylog::KeyLog;
 use crate::record;
-use crate::{BlobId, Cursor, Epoch, GroupId, StoreId};
+use crate::{AccessToken, BlobId, Cursor, Epoch, GroupId, StoreId};
 
 /// Feature bit: carry small payloads inside NOTIFY.
 pub const FEATURE_INLINE_NOTIFY: u32 = 1;
@@ -30,7 +30,7 @@ record! {
         /// What the client would like, as bits.
         features: u32,
         /// For relays that create groups only for those they know.
-        access_token: Option<String>,
+        access_token: Option<AccessToken>,
     }
 }
 
