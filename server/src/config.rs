@@ -7,6 +7,7 @@ use etcetera::BaseStrategy;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
+use sync_relay_core::store::NewBlob;
 use sync_relay_core::{GroupCreation, Policy};
 use sync_types::RelayUrl;
 use sync_types::limits::SEAL_OVERHEAD;
@@ -196,7 +197,7 @@ impl Config {
         if !(MIN_BLOB..=MAX_BLOB).contains(&blob) {
             return value("storage.max_blob_size", "between 4 KiB and 64 MiB");
         }
-        if self.storage.max_group_storage.0 < blob + SEAL_OVERHEAD as u64 {
+        if self.storage.max_group_storage.0 < blob + (SEAL_OVERHEAD + NewBlob::OVERHEAD) as u64 {
             return value("storage.max_group_storage", "more than storage.max_blob_size");
         }
         if self.limits.messages_per_minute == 0 {

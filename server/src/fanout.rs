@@ -87,6 +87,11 @@ impl Seat {
         self.fanout.lock().hub.take(self.no)
     }
 
+    /// Wakes itself: there is more to take.
+    pub(crate) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
     /// Waits until there may be something to take.
     pub(crate) async fn woken(&self) {
         self.woken.notified().await;

@@ -52,6 +52,14 @@ impl Budget {
 }
 
 impl Share {
+    /// Splits off a share of `bytes`, or all there is.
+    pub(crate) fn split(&mut self, bytes: usize) -> Self {
+        let Some(permit) = &mut self.0 else {
+            return Self::default();
+        };
+        Self(permit.split(permit.num_permits().min(units(bytes) as usize)))
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         match (&mut self.0, other.0) {
             (Some(mine), Some(more)) => mine.merge(more),
@@ -68,6 +76,19 @@ fn units(bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_split_off_outlives_the_rest() {
+        let budget = Budget::of(10 * UNIT);
+        let (mut session, mut other) = (Share::default(), Share::default());
+        assert_eq!(budget.fit(&mut session, 6 * UNIT), Ok(()));
+        let job = session.split(4 * UNIT);
+        drop(session);
+        assert_eq!(budget.fit(&mut other, 7 * UNIT), Err(7 * UNIT));
+        drop(job);
+        assert_eq!(budget.fit(&mut other, 10 * UNIT), Ok(()));
+        assert_eq!(Share::default().split(UNIT).0.map(|_| ()), None);
+    }
 
     #[test]
     fn shares_grow_and_shrink_and_never_exceed_the_budget() {

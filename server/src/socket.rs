@@ -20,12 +20,14 @@ use tracing::{Instrument, debug, debug_span, trace};
 use crate::fanout::Seat;
 use crate::memory::Share;
 use crate::relay::Relay;
-use crate::writer::Replies;
+use crate::writer::{self, Replies};
 
 /// Without progress for so long, a peer that does not take what is sent is dropped.
 const STUCK: Duration = Duration::from_secs(30);
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
+/// Deliveries in a row, before the session looks at anything else.
+const MAX_DELIVERIES: usize = 64;
 /// Unstored input of one session, in bytes; more where one envelope is larger.
 const MAX_UNSTORED: usize = 2 << 20;
 /// What tungstenite reads at once, in bytes.
@@ -51,9 +53,12 @@ pub(crate) async fn upgrade(State(relay): State<Arc<Relay>>, request: WebSocketU
     })
 }
 
-async fn refuse(mut socket: WebSocket, why: &str) {
-    let close = close_message(ErrorCode::Unavailable.close_code(), why);
-    let _ = timeout(CLOSING, socket.send(close)).await;
+async fn refuse(socket: WebSocket, why: &str) {
+    let (mut sink, stream) = socket.split();
+    let message = close_message(ErrorCode::Unavailable.close_code(), why);
+    if let Ok(Ok(())) = timeout(CLOSING, sink.send(message)).await {
+        close(sink, stream).await;
+    }
 }
 
 async fn run(relay: Arc<Relay>, socket: WebSocket, place: OwnedSemaphorePermit) {
@@ -69,6 +74,7 @@ async fn run(relay: Arc<Relay>, socket: WebSocket, place: OwnedSemaphorePermit) 
         seat: relay.fanout.open(relay.clock),
         sink,
         replies,
+        input: Share::default(),
         page: Share::default(),
         relay,
     };
@@ -83,6 +89,8 @@ struct Connection {
     seat: Seat,
     sink: SplitSink<WebSocket, Message>,
     replies: Replies,
+    /// Of the budget for input, for what storage does not have yet.
+    input: Share,
     /// Of the budget for output, while a page is on its way.
     page: Share,
 }
@@ -118,14 +126,13 @@ impl Connection {
         let clock = relay.clock;
         let mut stopping = relay.stopping.clone();
         let mut stopped = false;
-        let mut input = Share::default();
         let mut starving_since = None;
         let mut next_ping = Instant::now() + ping_interval();
         let max_unstored = MAX_UNSTORED.max(relay.policy().max_envelope());
         loop {
             self.carry_out().await?;
             let unstored = self.session.unstored();
-            let missing = relay.input.fit(&mut input, unstored).err();
+            let missing = relay.input.fit(&mut self.input, unstored - self.session.submitted()).err();
             let starved = missing.map(|_| *starving_since.get_or_insert_with(Instant::now));
             starving_since = starved;
             let deadline = self.session.poll_timeout().map(|at| clock.instant(at));
@@ -141,7 +148,7 @@ impl Connection {
                 },
                 Some((id, reply)) = heard.recv() => self.session.handle_stored(id, reply, clock.now()),
                 () = self.seat.woken(), if self.session.wants_deliveries() => self.deliver().await?,
-                share = relay.input.take(missing.unwrap_or(0)), if missing.is_some() => input.add(share),
+                share = relay.input.take(missing.unwrap_or(0)), if missing.is_some() => self.input.add(share),
                 () = sleep_until(starved.unwrap_or(far) + STUCK), if starved.is_some() => return Err(Over),
                 () = sleep_until(deadline.unwrap_or(far)), if deadline.is_some() => {
                     self.session.handle_timeout(clock.now());
@@ -176,12 +183,17 @@ impl Connection {
 
     /// What the others have for this session, as long as the peer takes it.
     async fn deliver(&mut self) -> Result<(), Over> {
-        while self.session.wants_deliveries()
-            && let Some(delivery) = self.seat.take()
-        {
+        for _ in 0..MAX_DELIVERIES {
+            if !self.session.wants_deliveries() {
+                return Ok(());
+            }
+            let Some(delivery) = self.seat.take() else {
+                return Ok(());
+            };
             self.session.handle_delivery(delivery, self.relay.clock.now());
             self.carry_out().await?;
         }
+        self.seat.wake();
         Ok(())
     }
 
@@ -195,7 +207,10 @@ impl Connection {
                     self.send(Message::Binary(frame.into())).await?;
                     sent = true;
                 }
-                Output::Write { id, op } => self.relay.writer.submit(id, op, &self.replies).await,
+                Output::Write { id, op } => {
+                    let held = self.hand_over(writer::size(&op)).await?;
+                    self.relay.writer.submit(id, op, held, &self.replies).await;
+                }
                 Output::Read { id, op } => self.read(id, op).await?,
                 Output::Register(registration) => {
                     debug!(group = ?registration.group, device = ?registration.device, "let in");
@@ -218,8 +233,21 @@ impl Connection {
         Ok(())
     }
 
+    /// The share of a write that goes to storage, which may have it for longer than this session lives.
+    async fn hand_over(&mut self, bytes: usize) -> Result<Share, Over> {
+        let mut held = self.input.split(bytes);
+        if let Err(missing) = self.relay.input.fit(&mut held, bytes) {
+            let more = timeout(STUCK, self.relay.input.take(missing)).await;
+            held.add(more.map_err(|_| Over)?);
+        }
+        Ok(held)
+    }
+
     async fn read(&mut self, id: OpId, op: ReadOp) -> Result<(), Over> {
         if let ReadOp::Pull(page) = &op {
+            // Who waits for a share holds none: else all could wait for each other.
+            self.flush().await?;
+            self.page = Share::default();
             let share = timeout(STUCK, self.relay.output.take(page.max_bytes)).await;
             self.page = share.map_err(|_| Over)?;
         }

@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use crate::fanout::Fanout;
+use crate::memory::Share;
 
-/// Most writes of one transaction.
-const MAX_OPS: usize = 512;
+/// Most writes of one transaction, with each blob of a push as one; one push may exceed it alone.
+const MAX_ROWS: usize = 512;
 /// Most blob bytes of one transaction; one push may exceed it alone.
 const MAX_BYTES: usize = 8 << 20;
 /// Writes that wait before those who bring more must wait, too.
@@ -30,6 +31,8 @@ pub(crate) struct Unavailable;
 struct Job {
     op: WriteOp,
     reply: Reply,
+    /// Of the budget for input: what waits here counts, whether its session still lives or not.
+    held: Share,
 }
 
 enum Reply {
@@ -49,9 +52,9 @@ impl Writer {
     }
 
     /// For a session, which hears of it by `replies`. Waits while the queue is full.
-    pub(crate) async fn submit(&self, id: OpId, op: WriteOp, replies: &Replies) {
+    pub(crate) async fn submit(&self, id: OpId, op: WriteOp, held: Share, replies: &Replies) {
         let reply = Reply::Session(id, replies.clone());
-        if self.0.send(Job { op, reply }).await.is_err() {
+        if self.0.send(Job { op, reply, held }).await.is_err() {
             let _ = replies.send((id, StoreReply::Unavailable));
         }
     }
@@ -60,27 +63,29 @@ impl Writer {
     pub(crate) async fn write(&self, op: WriteOp) -> Result<WriteOutcome, Unavailable> {
         let (sender, answer) = oneshot::channel();
         let reply = Reply::Once(sender);
-        self.0.send(Job { op, reply }).await.map_err(|_| Unavailable)?;
+        self.0.send(Job { op, reply, held: Share::default() }).await.map_err(|_| Unavailable)?;
         answer.await.map_err(|_| Unavailable)?
     }
 
     /// For nobody: not done when the queue is full.
     pub(crate) fn note(&self, op: WriteOp) {
         let reply = Reply::Nobody;
-        let _ = self.0.try_send(Job { op, reply });
+        let _ = self.0.try_send(Job { op, reply, held: Share::default() });
     }
 }
 
 async fn run<S: Store>(store: Arc<S>, fanout: Arc<Fanout>, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.recv().await {
-        let mut bytes = size(&first.op);
-        let (mut ops, mut replies) = (vec![first.op], vec![first.reply]);
+        let (mut bytes, mut rows) = (size(&first.op), rows_of(&first.op));
+        let (mut ops, mut replies, mut held) = (vec![first.op], vec![first.reply], first.held);
         // Whatever has gathered during the last commit goes together; nothing waits for more.
-        while ops.len() < MAX_OPS && bytes < MAX_BYTES {
+        while rows < MAX_ROWS && bytes < MAX_BYTES {
             let Ok(job) = queue.try_recv() else { break };
             bytes += size(&job.op);
+            rows += rows_of(&job.op);
             ops.push(job.op);
             replies.push(job.reply);
+            held.add(job.held);
         }
         match store.apply(&ops).await {
             Ok(outcomes) => {
@@ -96,6 +101,8 @@ async fn run<S: Store>(store: Arc<S>, fanout: Arc<Fanout>, mut queue: mpsc::Rece
                 replies.into_iter().for_each(|reply| reply.give(Err(Unavailable)));
             }
         }
+        drop(ops);
+        drop(held);
     }
 }
 
@@ -103,7 +110,8 @@ fn committed((op, outcome): (&WriteOp, &WriteOutcome)) -> Option<Committed> {
     Committed::of(op, outcome.as_ref().ok()?)
 }
 
-fn size(op: &WriteOp) -> usize {
+/// Bytes of blobs in a write.
+pub(crate) fn size(op: &WriteOp) -> usize {
     match op {
         WriteOp::Push(push) => push.bytes(),
         WriteOp::Admit(_)
@@ -112,6 +120,18 @@ fn size(op: &WriteOp) -> usize {
         | WriteOp::CreateInvite(_)
         | WriteOp::ClaimInvite(_)
         | WriteOp::RevokeInvite(_) => 0,
+    }
+}
+
+fn rows_of(op: &WriteOp) -> usize {
+    match op {
+        WriteOp::Push(push) => push.blobs.len(),
+        WriteOp::Admit(_)
+        | WriteOp::Acknowledge(_)
+        | WriteOp::Seen(_)
+        | WriteOp::CreateInvite(_)
+        | WriteOp::ClaimInvite(_)
+        | WriteOp::RevokeInvite(_) => 1,
     }
 }
 
@@ -167,7 +187,7 @@ mod tests {
         assert_eq!(writer.write(seen(0)).await, Err(Unavailable));
         assert_eq!(writer.write(seen(1)).await, Ok(Ok(WriteResult::Seen)));
         let (replies, mut heard) = mpsc::unbounded_channel();
-        writer.submit(OpId(7), seen(0), &replies).await;
+        writer.submit(OpId(7), seen(0), Share::default(), &replies).await;
         assert!(matches!(heard.recv().await, Some((OpId(7), StoreReply::Unavailable))));
         writer.note(seen(1));
         drop(writer);

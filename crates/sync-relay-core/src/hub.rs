@@ -14,7 +14,7 @@ use mailbox::Mailbox;
 /// Status of a device whose connection closed.
 const AWAY: u8 = 0;
 /// Status of a device that has just come in.
-const HERE: u8 = 1;
+pub(crate) const HERE: u8 = 1;
 /// Buckets remembered before the first look at which of them can be forgotten.
 const FIRST_PRUNE: usize = 256;
 

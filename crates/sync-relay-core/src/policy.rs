@@ -13,7 +13,7 @@ use sync_types::limits::{DEFAULT_MAX_BLOB, ENVELOPE_OVERHEAD};
 pub struct Policy {
     /// Largest sealed blob, in bytes.
     pub max_blob_size: u32,
-    /// Most sealed bytes of one group.
+    /// Most bytes of one group's sealed blobs and what each of them costs besides.
     pub max_group_storage: u64,
     /// Most bytes of the whole store, by its own measure of what is in use.
     pub max_db_size: u64,

@@ -6,6 +6,7 @@ mod queue;
 mod requests;
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ use requests::Member;
 const CLOSE_AWAY: u16 = 1001;
 /// WebSocket close code: a kind of message that is not taken (RFC 6455 §7.4.1).
 const CLOSE_UNSUPPORTED: u16 = 1003;
+/// How long one envelope may take from its first record to its last: what is held of it counts against
+/// a budget of all sessions.
+const ENVELOPE_TIME: Duration = Duration::from_secs(60);
 /// When to try again after the relay has failed or gone down, in milliseconds.
 const RETRY_MS: u32 = 2_000;
 
@@ -117,6 +121,8 @@ pub struct Session {
     ops: u64,
     opened: MonoMs,
     heard: MonoMs,
+    /// When the first record came of an envelope that is not whole yet.
+    begun: Option<MonoMs>,
     group: GroupId,
     refused: u8,
     admitted: bool,
@@ -148,6 +154,7 @@ impl Session {
             ops: 0,
             opened: now.mono,
             heard: now.mono,
+            begun: None,
             group: GroupId::NONE,
             refused: 0,
             admitted: false,
@@ -160,10 +167,11 @@ impl Session {
             return;
         }
         self.heard = now.mono;
+        let begun = self.begun.take();
         match self.line.take(frame, &self.relay.secret) {
             Ok(Heard::Answer(answer)) => self.outputs.push_back(Output::Send(answer)),
             Ok(Heard::Opened) => self.phase = Phase::Hello { refused: 0 },
-            Ok(Heard::Part) => {}
+            Ok(Heard::Part) => self.begun = begun.or(Some(now.mono)),
             Ok(Heard::Envelope(bytes)) => self.on_envelope(&bytes, now),
             Err(ChannelError::TooLarge) if matches!(self.phase, Phase::Ready(_)) => {
                 let nonce = self.nonce();
@@ -240,6 +248,10 @@ impl Session {
                 let code = ErrorCode::Unavailable.close_code();
                 self.close(code, "no HELLO in time".to_owned());
             }
+            Phase::Ready(_) if now.mono < self.heard.plus(PEER_TIMEOUT) => {
+                let code = ErrorCode::Unavailable.close_code();
+                self.close(code, "a message took too long".to_owned());
+            }
             Phase::Ready(_) | Phase::Closed => self.close(CLOSE_AWAY, "silent for too long".to_owned()),
         }
     }
@@ -255,7 +267,10 @@ impl Session {
             Phase::Handshake | Phase::Hello { .. } | Phase::Entering(_) => {
                 Some(self.opened.plus(HELLO_DEADLINE))
             }
-            Phase::Ready(_) => Some(self.heard.plus(PEER_TIMEOUT)),
+            Phase::Ready(_) => {
+                let silent = self.heard.plus(PEER_TIMEOUT);
+                Some(self.begun.map_or(silent, |begun| silent.min(begun.plus(ENVELOPE_TIME))))
+            }
             Phase::Closed => None,
         }
     }
@@ -268,6 +283,14 @@ impl Session {
             Phase::Handshake | Phase::Hello { .. } | Phase::Entering(_) | Phase::Closed => 0,
         };
         queued + self.line.buffered()
+    }
+
+    /// Of [`unstored`](Self::unstored), the bytes that storage has been given and has not answered.
+    pub fn submitted(&self) -> usize {
+        match &self.phase {
+            Phase::Ready(member) => member.queue.submitted(),
+            Phase::Handshake | Phase::Hello { .. } | Phase::Entering(_) | Phase::Closed => 0,
+        }
     }
 
     /// Whether the session can take what the hub has for it.

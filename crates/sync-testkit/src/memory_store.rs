@@ -9,8 +9,8 @@ use sync_relay_core::decide::{
     invite_status, plan_admit, plan_claim, plan_create_invite, plan_push, plan_revoke,
 };
 use sync_relay_core::store::{
-    Acknowledge, Admit, Admitted, Backlog, ClaimInvite, ClaimedInvite, CreateInvite, InviteStatus, News,
-    Payload, PullPage, PushOp, Pushed, ReadOp, ReadResult, Refusal, RevokeInvite, Seen, Stats, Store,
+    Acknowledge, Admit, Admitted, Backlog, ClaimInvite, ClaimedInvite, CreateInvite, InviteStatus, NewBlob,
+    News, Payload, PullPage, PushOp, Pushed, ReadOp, ReadResult, Refusal, RevokeInvite, Seen, Stats, Store,
     StoreError, WriteOp, WriteOutcome, WriteResult,
 };
 use sync_types::limits::MAX_INLINE_NOTIFY;
@@ -350,7 +350,7 @@ impl Group {
             if free >= bytes {
                 break;
             }
-            free += blob.payload.len() as u64;
+            free += NewBlob::cost(blob.payload.len()) as u64;
             dropped.push(*cursor);
         }
         if free < bytes {

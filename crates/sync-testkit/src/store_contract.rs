@@ -81,11 +81,11 @@ async fn cursors_start_at_1_and_have_no_gaps<F: Fixture>(fixture: &F) {
 }
 
 async fn cursors_go_on_after_a_restart_and_after_all_blobs_are_gone<F: Fixture>(fixture: &F) {
-    let policy = Policy { max_group_storage: 10, ..Policy::default() };
+    let policy = Policy { max_group_storage: room(2, 10), ..Policy::default() };
     let store = pair(fixture, policy).await;
     assert_eq!(cursors(apply(&store, &[push(1, b"12345"), push(2, b"67890")]).await), [1, 2]);
     apply(&store, &[ack(1, 2), ack(2, 2)]).await;
-    // Room for ten bytes is made of everything that there is.
+    // Room for one of ten bytes is made of everything that there is.
     let store = fixture.reopen(store).await;
     assert_eq!(cursors(apply(&store, &[push(3, b"1234567890")]).await), [3]);
     assert_eq!(log(&store, GROUP).await, [(3, b"1234567890".to_vec())]);
@@ -226,8 +226,13 @@ async fn epochs_and_removed_devices_are_checked_in_the_transaction<F: Fixture>(f
     assert_eq!(devices(&store, GROUP).await.len(), 1, "removed devices are not listed");
 }
 
+/// Room for so many blobs of so many bytes in all.
+fn room(blobs: usize, bytes: usize) -> u64 {
+    (blobs * NewBlob::OVERHEAD + bytes) as u64
+}
+
 async fn a_full_group_makes_room_only_of_what_everyone_has<F: Fixture>(fixture: &F) {
-    let policy = Policy { max_group_storage: 10, ..Policy::default() };
+    let policy = Policy { max_group_storage: room(3, 10), ..Policy::default() };
     let store = pair(fixture, policy).await;
     apply(&store, &[push(1, b"1234"), push(2, b"5678")]).await;
     apply(&store, &[ack(1, 2)]).await;
@@ -239,10 +244,10 @@ async fn a_full_group_makes_room_only_of_what_everyone_has<F: Fixture>(fixture: 
     let left: Vec<u64> = log(&store, GROUP).await.into_iter().map(|(cursor, _)| cursor).collect();
     assert_eq!(left, [2, 3, 4], "the oldest that both have made room");
     let huge = Refusal::GroupFull { held_by: None };
-    assert_eq!(write(&store, push(5, b"12345678901")).await, Err(huge));
+    assert_eq!(write(&store, push(5, &[0; 300])).await, Err(huge));
 
     // What never expires is never dropped for room.
-    let policy = Policy { max_group_storage: 10, ..Policy::default() };
+    let policy = Policy { max_group_storage: room(2, 10), ..Policy::default() };
     let store = pair(fixture, policy).await;
     let for_ever = NewBlob { expires_at: None, ..blob(1, b"12345678") };
     apply(&store, &[WriteOp::Push(push_in(GROUP, 1, vec![for_ever]))]).await;

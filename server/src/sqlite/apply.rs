@@ -263,7 +263,8 @@ impl<'c> Work<'c> {
                 if free >= wanted {
                     break;
                 }
-                free += int(row.try_get(2)?, "length")?;
+                let length: u64 = int(row.try_get(2)?, "length")?;
+                free += length + NewBlob::OVERHEAD as u64;
                 after = row.try_get(3)?;
                 ids.push((row.try_get::<i64, _>(0)?, BlobId(bytes(row.try_get(1)?, "blob_id")?)));
             }

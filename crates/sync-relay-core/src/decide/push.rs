@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sync_types::{BlobHash, BlobId, Cursor, Epoch, UnixMs};
 
 use crate::policy::Policy;
-use crate::store::{Placed, PushOp, Refusal};
+use crate::store::{NewBlob, Placed, PushOp, Refusal};
 
 /// What the store has about a push.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +14,7 @@ pub struct PushFacts {
     pub epoch: Epoch,
     /// The group's newest cursor; counts on after the blobs are gone.
     pub max_cursor: Cursor,
-    /// Sealed bytes that the group holds.
+    /// What the group's blobs count for, in bytes; see [`NewBlob::cost`].
     pub stored_bytes: u64,
     /// Whether the device was removed from the group, or is not there.
     pub revoked: bool,
@@ -69,7 +69,7 @@ pub fn plan_push(
             Some(_) => return Err(Refusal::BlobConflict),
             None => {
                 max_cursor = max_cursor.next();
-                added += blob.payload.len() as u64;
+                added += NewBlob::cost(blob.payload.len()) as u64;
                 let place = Known { cursor: max_cursor, hash: blob.hash, stored_at: op.now };
                 seen.insert(blob.blob_id, place);
                 place
@@ -110,7 +110,7 @@ mod tests {
     use sync_types::{DeviceId, GroupId};
 
     use super::*;
-    use crate::store::{NewBlob, Payload};
+    use crate::store::Payload;
 
     fn blob(id: u8, bytes: &[u8]) -> NewBlob {
         let payload = Payload::from(bytes.to_vec());
@@ -131,14 +131,14 @@ mod tests {
         PushFacts {
             epoch: 1,
             max_cursor: Cursor::new(4).unwrap(),
-            stored_bytes: 90,
+            stored_bytes: 290,
             revoked: false,
             used_bytes: 0,
         }
     }
 
     fn policy() -> Policy {
-        Policy { max_group_storage: 100, ..Policy::default() }
+        Policy { max_group_storage: 300, ..Policy::default() }
     }
 
     fn has(id: u8, cursor: u64, bytes: &[u8]) -> HashMap<BlobId, Known> {
@@ -156,7 +156,7 @@ mod tests {
         let plan = plan_push(&policy(), Some(&facts()), &has(2, 3, b"b"), &op).unwrap();
         let places: Vec<_> = plan.placed.iter().map(|p| (p.cursor.get(), p.stored_at.0, p.fresh)).collect();
         assert_eq!(places, [(5, 77, true), (3, 5, false), (6, 77, true), (5, 77, false)]);
-        assert_eq!((plan.added, plan.max_cursor.get()), (2, 6));
+        assert_eq!((plan.added, plan.max_cursor.get()), (2 * 129, 6));
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(refused(Some(stale), &one), Refusal::EpochStale);
         let full = PushFacts { used_bytes: 1 << 30, ..facts() };
         assert_eq!(refused(Some(full), &one), Refusal::StoreFull);
-        let large = push(vec![blob(1, &[0; 101])]);
+        let large = push(vec![blob(1, &[0; 173])]);
         assert_eq!(refused(Some(facts()), &large), Refusal::GroupFull { held_by: None });
     }
 
@@ -192,6 +192,9 @@ mod tests {
     fn a_full_group_is_told_how_much_room_to_make() {
         let op = push(vec![blob(1, &[0; 15])]);
         let plan = plan_push(&policy(), Some(&facts()), &HashMap::new(), &op).unwrap();
-        assert_eq!(plan.make_room, 5);
+        assert_eq!(plan.make_room, 133);
+        let empty = push((1..=3).map(|id| blob(id, b"")).collect());
+        let refused = plan_push(&policy(), Some(&facts()), &HashMap::new(), &empty).unwrap_err();
+        assert_eq!(refused, Refusal::GroupFull { held_by: None }, "blobs of nothing take room, too");
     }
 }

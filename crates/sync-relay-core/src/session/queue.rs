@@ -91,6 +91,15 @@ impl Queue {
         self.unstored
     }
 
+    /// Of those, the bytes that storage has been given.
+    pub(super) fn submitted(&self) -> usize {
+        let bytes = |(_, underway): &(OpId, Underway)| match underway {
+            Underway::Push { bytes, .. } => *bytes,
+            Underway::Pull { .. } | Underway::Devices { .. } | Underway::Acknowledge => 0,
+        };
+        self.underway.iter().map(bytes).sum()
+    }
+
     /// The next request that may go to storage; to be followed by [`started`](Self::started).
     pub(super) fn next(&mut self) -> Option<Issue> {
         let acking = |(_, u): &(OpId, Underway)| matches!(u, Underway::Acknowledge);

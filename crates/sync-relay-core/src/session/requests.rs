@@ -1,5 +1,6 @@
 //! What an admitted device may ask, and the answers.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
@@ -11,6 +12,7 @@ use sync_types::{
 use super::queue::{Issue, Queue, Request, Underway};
 use super::{Output, Phase, RETRY_MS, Session};
 use crate::bucket::Bucket;
+use crate::hub::HERE;
 use crate::store::{
     Acknowledge, NewBlob, OpId, Payload, PullPage, PushOp, Pushed, ReadOp, ReadResult, Refusal, StoreReply,
     WriteOp, WriteResult,
@@ -26,13 +28,15 @@ pub(super) struct Member {
     /// Up to here the device was told of blobs.
     pub(super) told: Cursor,
     bucket: Arc<Bucket>,
+    /// What the device last said of itself.
+    status: u8,
     pub(super) queue: Queue,
 }
 
 impl Member {
     pub(super) fn new(epoch: Epoch, inline: bool, told: Cursor, acked: Cursor, bucket: Arc<Bucket>) -> Self {
         let queue = Queue::new(acked);
-        Self { epoch, inline, told, bucket, queue }
+        Self { epoch, inline, told, bucket, status: HERE, queue }
     }
 }
 
@@ -49,16 +53,21 @@ impl Session {
                 member.queue.acknowledge(ack.cursor);
                 return self.issue(now);
             }
+            // As a sign of life it is free; news for the others is not.
             Ok(Message::Presence(Presence::Own(status))) => {
+                if status != member.status {
+                    if let Err(wait) = member.bucket.take(now.mono) {
+                        return self.ration(wait, nonce, now);
+                    }
+                    member.status = status;
+                }
                 self.send(Presence::Own(status), nonce, now);
                 return self.outputs.push_back(Output::Presence { status });
             }
             Ok(_) | Err(_) => {}
         }
         if let Err(wait) = member.bucket.take(now.mono) {
-            let millis = u32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
-            let error = ErrorBody::new(ErrorCode::RateLimited).retry_after_ms(millis);
-            return self.send(error, nonce, now);
+            return self.ration(wait, nonce, now);
         }
         match self.request(nonce, message, now) {
             Ok(request) => {
@@ -69,6 +78,13 @@ impl Session {
             }
             Err(error) => self.send(error, nonce, now),
         }
+    }
+
+    /// Says when the device may send again.
+    fn ration(&mut self, wait: Duration, nonce: Nonce, now: Now) {
+        let millis = u32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
+        let error = ErrorBody::new(ErrorCode::RateLimited).retry_after_ms(millis);
+        self.send(error, nonce, now);
     }
 
     /// Reads a message as a request to storage.

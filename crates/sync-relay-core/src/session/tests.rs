@@ -71,7 +71,7 @@ fn a_hello_that_is_wrong_never_reaches_the_writer() {
         ("no version", |h| h.version = 0, &["Error 2", "close 4002"]),
         ("another group", |h| h.group_id = GroupId([9; 32]), &["Error 1", "close 4001"]),
         ("a long name", |h| h.device_name = vec![0; MAX_SEALED_NAME + 1], &["Error 1", "close 4001"]),
-        ("a long token", |h| h.access_token = Some("x".repeat(257)), &["Error 1", "close 4001"]),
+        ("a long token", |h| h.access_token = Some("x".repeat(257).into()), &["Error 1", "close 4001"]),
         ("a wrong proof", |h| h.proof[0] ^= 1, &["read KeyLog", "Error 3", "close 4003"]),
         (
             "a key log of another group",
@@ -149,7 +149,7 @@ fn a_session_keeps_the_order_of_its_requests() {
     bed.send(push(1, 5));
     bed.send(Devices);
     assert_eq!(bed.out(), ["write Push", "write Push"], "a pull waits for what is before it");
-    assert_eq!(bed.session.unstored(), 12);
+    assert_eq!((bed.session.unstored(), bed.session.submitted()), (3 * 128 + 12, 2 * 128 + 7));
     bed.answer(5, pushed(2));
     assert_eq!(bed.out(), ["PushAck 2"]);
     bed.answer(4, pushed(1));
@@ -221,10 +221,12 @@ fn beyond_the_allowance_the_wait_is_told_and_a_full_page_is_free() {
     bed.out();
     bed.send(pull());
     assert_eq!(bed.out(), ["Error 5 retry 600"], "a small page is not free");
-    for status in 0..200 {
-        bed.send(Presence::Own(status));
-        assert_eq!(bed.out().len(), 2, "which is free");
+    for _ in 0..200 {
+        bed.send(Presence::Own(1));
+        assert_eq!(bed.out().len(), 2, "a sign of life is free");
     }
+    bed.send(Presence::Own(2));
+    assert_eq!(bed.out(), ["Error 5 retry 600"], "news for the others is not");
     bed.now.mono = bed.now.mono.plus(core::time::Duration::from_millis(600));
     bed.send(pull());
     assert_eq!(bed.out(), [""; 0], "as told");
@@ -269,6 +271,33 @@ fn silence_ends_a_session_and_a_sign_of_life_keeps_it() {
     bed.now.mono = MonoMs(145_000);
     bed.session.handle_timeout(bed.now);
     assert_eq!(bed.out(), ["close 1001"]);
+}
+
+#[test]
+fn an_envelope_that_does_not_end_ends_the_session_whatever_else_comes() {
+    let mut bed = Bed::ready();
+    let push = bed.envelope(&push(1, 200_000).into());
+    let mut frames = bed.peer.seal(&push).unwrap().into_iter();
+    let last = frames.next_back().unwrap();
+    for (frame, at) in frames.zip([1_000, 20_000, 30_000]) {
+        bed.now.mono = MonoMs(at);
+        bed.session.handle_frame(&frame, bed.now);
+    }
+    bed.now.mono = MonoMs(60_999);
+    bed.session.handle_alive(bed.now);
+    bed.session.handle_timeout(bed.now);
+    assert_eq!(bed.out(), [""; 0]);
+    assert_eq!(bed.session.poll_timeout(), Some(MonoMs(61_000)));
+    bed.session.handle_frame(&last, bed.now);
+    assert_eq!(bed.out(), ["write Push"], "it has ended in time");
+    assert_eq!(bed.session.poll_timeout(), Some(MonoMs(60_999 + 75_000)));
+
+    let first = bed.peer.seal(&push).unwrap().swap_remove(0);
+    bed.session.handle_frame(&first, bed.now);
+    bed.now.mono = MonoMs(120_999);
+    bed.session.handle_alive(bed.now);
+    bed.session.handle_timeout(bed.now);
+    assert_eq!(bed.out(), ["close 4013"]);
 }
 
 #[test]

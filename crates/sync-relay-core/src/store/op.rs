@@ -116,10 +116,20 @@ pub struct PushOp {
     pub now: UnixMs,
 }
 
+impl NewBlob {
+    /// What every blob costs besides its payload, in bytes: about its row and the index entries for it.
+    pub const OVERHEAD: usize = 128;
+
+    /// What a blob of so long a payload counts for, in bytes.
+    pub fn cost(payload: usize) -> usize {
+        payload.saturating_add(Self::OVERHEAD)
+    }
+}
+
 impl PushOp {
-    /// Sum of the payloads, in bytes.
+    /// What the blobs count for, in bytes.
     pub fn bytes(&self) -> usize {
-        self.blobs.iter().map(|blob| blob.payload.len()).sum()
+        self.blobs.iter().map(|blob| NewBlob::cost(blob.payload.len())).sum()
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn backlog() -> Backlog {
 pub(super) struct Bed {
     pub(super) session: Session,
     pub(super) now: Now,
-    peer: Channel,
+    pub(super) peer: Channel,
 }
 
 impl Bed {
