@@ -33,6 +33,10 @@ pub(super) struct App {
     pub(super) saved: Cursor,
     /// What it read and its device had not stored as read when it crashed: it may be shown again.
     pub(super) may_repeat: BTreeSet<Vec<u8>>,
+    /// What its device knew to be read when the app last looked.
+    known_read: Cursor,
+    /// What it read of a store that is gone, and its device did not know to be read when it was lost.
+    unsure: Vec<Vec<u8>>,
     /// The end of the last page that it saved; not every app remembers that over a crash.
     has: Option<PageEnd>,
     pushed: u64,
@@ -149,6 +153,7 @@ impl World {
         let app = &mut self.clients[n].app;
         let unsure = app.read.iter().filter(|((life, cursor), _)| *life == app.resets && *cursor > durable);
         app.may_repeat.extend(unsure.map(|(_, (_, data))| data.clone()));
+        app.may_repeat.extend(app.unsure.drain(..));
         self.command(n, Asked::Other, Command::Connect)
     }
 
@@ -277,6 +282,10 @@ impl World {
         while let Some(output) = self.clients[n].engine.as_mut().and_then(Engine::poll_output) {
             self.output(n, output)?;
         }
+        let client = &mut self.clients[n];
+        if let Some(engine) = &client.engine {
+            client.app.known_read = engine.status().last_cursor;
+        }
         Ok(())
     }
 
@@ -343,7 +352,11 @@ impl World {
                 }
             }
             Event::RelayReset => {
+                let (life, known) = (app.resets, app.known_read);
+                let unsure = app.read.range((life, known.next())..(life + 1, Cursor::ZERO));
+                app.unsure.extend(unsure.map(|(_, (_, data))| data.clone()));
                 app.resets += 1;
+                app.known_read = Cursor::ZERO;
                 app.saved = Cursor::ZERO;
                 if !self.plan.wipes {
                     return Err(format!("client {n} saw a reset where there was none"));
