@@ -10,11 +10,12 @@ import fs from 'node:fs';
 import { channel } from './make/channel.mjs';
 import { codec } from './make/codec.mjs';
 import { keylog } from './make/keylog.mjs';
+import { sealed } from './make/sealed.mjs';
 import { text } from './make/text.mjs';
 
 const check = process.argv.includes('--check');
 let wrong = 0;
-for (const [name, content] of Object.entries({ codec, text, keylog, channel })) {
+for (const [name, content] of Object.entries({ codec, text, keylog, channel, sealed })) {
   const file = new URL(`${name}.json`, import.meta.url);
   const made = `${JSON.stringify(content(), null, 1)}\n`;
   if (!check) {

@@ -39,7 +39,9 @@ fn malformed(good: &[u8]) -> Result<Vec<(Vec<u8>, DecodeError)>, String> {
         if *value < 15 {
             cases.push(([&head(value + 1), &good[1..], &[0xc0]].concat(), DecodeError::WrongLength));
         }
-        if let Some(last) = rest.iter().rfind(|token| token.depth == 1) {
+        if *value > 1
+            && let Some(last) = rest.iter().rfind(|token| token.depth == 1)
+        {
             cases.push(([&head(value - 1), &good[1..last.start]].concat(), DecodeError::WrongLength));
         }
     }

@@ -30,6 +30,7 @@ pub const FILES: &[File] = &[
     file!("text.json", crate::text::check),
     file!("keylog.json", crate::keylog::check),
     file!("channel.json", crate::channel::check),
+    file!("sealed.json", crate::sealed::check),
 ];
 
 /// A case that did not give what its file says.

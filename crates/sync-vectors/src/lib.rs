@@ -17,6 +17,7 @@ mod describe;
 mod file;
 pub mod hostile;
 mod keylog;
+mod sealed;
 mod text;
 
 pub use codec::{covered_types, known_types};

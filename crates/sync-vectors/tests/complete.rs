@@ -29,6 +29,7 @@ fn every_other_format_has_accepted_and_refused_vectors() {
             ],
         ),
         ("keylog.json", &["logs", "continuations", "proofs"]),
+        ("sealed.json", &["blobs", "names", "controls", "invites"]),
     ] {
         let json = FILES.iter().find(|f| f.name == file).unwrap().json().unwrap();
         for group in groups {

@@ -35,6 +35,11 @@ fn handshakes_and_frames_are_these_bytes() {
 }
 
 #[test]
+fn what_is_sealed_opens_for_members_and_only_there() {
+    check("sealed.json");
+}
+
+#[test]
 fn a_file_whose_bytes_were_changed_fails() {
     for file in FILES {
         let json = file.json().unwrap();
