@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sync_relay_core::store::NewBlob;
 use sync_relay_core::{GroupCreation, Policy};
 use sync_types::RelayUrl;
@@ -18,6 +18,9 @@ use crate::units::{ByteSize, Seconds};
 const MIN_BLOB: u64 = 4 * 1024;
 /// Largest bound of a blob, in bytes.
 const MAX_BLOB: u64 = 64 << 20;
+
+/// Where the environment has `groups.access_token`.
+const TOKEN_VARIABLE: &str = "SYNC_RELAY_GROUPS__ACCESS_TOKEN";
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +116,7 @@ impl Default for Storage {
 #[serde(deny_unknown_fields, default)]
 pub struct Groups {
     /// When set, only devices that know it can make a group. Default: anybody can.
+    #[serde(deserialize_with = "token")]
     pub access_token: Option<String>,
     /// Most groups. Default: 1000.
     pub max_groups: u64,
@@ -160,8 +164,15 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        let environment = Env::prefixed("SYNC_RELAY_").split("__");
-        let config: Self = figment.merge(environment).extract().map_err(Box::new)?;
+        // All of ours have two underscores. Kubernetes makes others of a service that is called
+        // sync-relay, such as SYNC_RELAY_PORT.
+        let environment = Env::prefixed("SYNC_RELAY_").filter(|key| key.as_str().contains("__")).split("__");
+        figment = figment.merge(environment);
+        // As it is: what looks like a number would lose its zeros.
+        if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
+            figment = figment.merge(("groups.access_token", token));
+        }
+        let config: Self = figment.extract().map_err(Box::new)?;
         config.check()?;
         Ok(config)
     }
@@ -216,6 +227,20 @@ impl Config {
     }
 }
 
+/// A token that a file has as text or as a number. Errors do not say what it is.
+fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "the token must be text in quotes")]
+    enum Token {
+        Text(String),
+        Number(u64),
+    }
+    Ok(Option::deserialize(deserializer)?.map(|token| match token {
+        Token::Text(text) => text,
+        Token::Number(number) => number.to_string(),
+    }))
+}
+
 fn at_most_u32(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
@@ -257,6 +282,17 @@ mod tests {
         // What is commented out there exists, too.
         let uncommented = text.replace("# public_url", "public_url").replace("# database", "database");
         load(&uncommented.replace("# access_token", "access_token")).unwrap();
+    }
+
+    #[test]
+    fn a_token_of_digits_is_a_token_and_no_error_shows_one() {
+        let config = load("[groups]\naccess_token = 271828\n").unwrap();
+        assert_eq!(config.groups.access_token.as_deref(), Some("271828"));
+        for token in ["2.71828", "-271828", "true", "[271828]"] {
+            let error = load(&format!("[groups]\naccess_token = {token}\n")).unwrap_err();
+            assert!(error.contains("access_token") && !error.contains(token), "{error}");
+            assert!(!error.contains("71828"), "{error}");
+        }
     }
 
     #[test]

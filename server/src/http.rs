@@ -32,13 +32,14 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
     Router::new()
         .route("/sync", get(socket::upgrade))
         .route("/invite", post(invite::create))
-        .route("/invite/{lookup_key}", get(invite::claim).delete(invite::revoke))
+        // HEAD would otherwise be a GET whose answer is thrown away, and the invite with it.
+        .route("/invite/{lookup_key}", get(invite::claim).head(method_not_allowed).delete(invite::revoke))
         .route("/invite/{lookup_key}/status", get(invite::status))
         .route("/join", get(info::join))
         .route("/health", get(info::health))
         .route("/.well-known/sync-relay", get(info::well_known))
         .fallback(async || Problem::not_found())
-        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED))
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(relay)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
@@ -47,6 +48,10 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(header(header::CACHE_CONTROL, "no-store"))
         .layer(header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// Open to pages of every origin, without credentials: apps bring their own origins, and there is no

@@ -46,6 +46,7 @@ async fn an_invite_is_given_once() {
     assert_eq!(status(&relay, KEY, &bearer(&created)).await, "pending");
 
     let path = format!("/invite/{KEY}");
+    assert_eq!(http(relay.addr, "HEAD", &path, &[], "").await.status, 405, "asks, but does not take");
     let claims = (0..8).map(|_| http(relay.addr, "GET", &path, &[], ""));
     let claims = futures_util::future::join_all(claims).await;
     let given: Vec<_> = claims.iter().filter(|claim| claim.status == 200).collect();

@@ -118,6 +118,20 @@ fn it_runs_without_any_settings_and_says_where() {
     program.child.kill().unwrap();
 }
 
+#[tokio::test]
+async fn the_environment_of_a_cluster_is_no_obstacle_and_a_token_may_be_digits() {
+    let folder = TempDir::new().unwrap();
+    let mut command = command();
+    command.args(["serve", "--bind", "127.0.0.1:0", "--data"]).arg(folder.path());
+    command.env("SYNC_RELAY_PORT", "tcp://10.0.0.1:8080").env("SYNC_RELAY_SERVICE_HOST", "10.0.0.1");
+    command.env("SYNC_RELAY_GROUPS__ACCESS_TOKEN", "0042");
+    let program = Program::start(command);
+    let mut client = Client::connect(program.addr, 1, &Group::new(1)).await;
+    let mut hello = client.hello();
+    hello.access_token = Some("0042".into());
+    assert!(matches!(client.request(hello).await, Message::Welcome(_)));
+}
+
 #[test]
 fn a_second_relay_and_an_unknown_setting_are_plain_errors() {
     let folder = TempDir::new().unwrap();

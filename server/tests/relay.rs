@@ -275,7 +275,7 @@ async fn groups_can_be_reserved_for_who_knows_the_token() {
     assert_eq!(a.closed().await, 4014);
     let mut a = Client::connect(relay.addr, 1, &Group::new(1)).await;
     let mut hello = a.hello();
-    hello.access_token = Some("sesame".to_owned());
+    hello.access_token = Some("sesame".into());
     assert!(matches!(a.request(hello).await, Message::Welcome(_)));
     // Who joins a group that is there needs none.
     Client::join(relay.addr, 2, &Group::new(1)).await;

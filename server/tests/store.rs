@@ -1,6 +1,7 @@
 //! SQLite keeps the same contract as the reference model, and is set up as it must be.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -85,6 +86,16 @@ async fn the_database_is_private_durable_and_can_shrink() {
     for file in ["relay.db", "relay.db-wal", "relay.db-shm", "relay.lock", "relay.key"] {
         let mode = path.with_file_name(file).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    store.close().await.unwrap();
+    let ours = ["relay.db", "relay.lock", "relay.key"];
+    for file in ours {
+        std::fs::set_permissions(path.with_file_name(file), Permissions::from_mode(0o644)).unwrap();
+    }
+    let store = SqliteStore::open(&path, Policy::default()).await.unwrap();
+    for file in ours {
+        let mode = path.with_file_name(file).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}, which was open to others");
     }
     store.close().await.unwrap();
     let header = std::fs::read(&path).unwrap();

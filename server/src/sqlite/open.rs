@@ -1,8 +1,8 @@
 //! Opening the database: its file, its settings, its identity.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -142,7 +142,10 @@ fn prepare(path: &Path) -> Result<File, OpenError> {
     let private = |path: &Path| {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        options.open(path).map_err(failed(path))
+        let file = options.open(path).map_err(failed(path))?;
+        // It may have been there before, open to others.
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed(path))?;
+        Ok::<_, OpenError>(file)
     };
     let lock_path = path.with_extension("lock");
     let lock = private(&lock_path)?;
@@ -165,7 +168,14 @@ fn key_path(database: &Path) -> PathBuf {
 /// The copy of the relay's key, if there is one.
 fn read_key(database: &Path) -> Result<Option<[u8; 32]>, OpenError> {
     let path = key_path(database);
-    match std::fs::read(&path) {
+    let read = || {
+        let mut file = File::open(&path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok::<_, io::Error>(bytes)
+    };
+    match read() {
         Ok(bytes) => match bytes.try_into() {
             Ok(key) => Ok(Some(key)),
             Err(_) => Err(OpenError::Key(path)),
@@ -182,6 +192,7 @@ fn keep_key(database: &Path, key: &[u8; 32]) -> Result<(), OpenError> {
     let write = || {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(key)?;
         file.sync_all()?;
         std::fs::rename(&unfinished, &path)

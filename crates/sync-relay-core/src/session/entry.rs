@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sync_types::limits::{MAX_ACCESS_TOKEN, MAX_PENDING_NOTIFY, MAX_SEALED_NAME, PROTOCOL_VERSION};
 use sync_types::{
-    Cursor, DecodeError, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, Hello, KeyLog, KeyLogError,
-    MembershipProof, Message, Nonce, Now, Welcome,
+    AccessToken, Cursor, DecodeError, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, Hello, KeyLog,
+    KeyLogError, MembershipProof, Message, Nonce, Now, Welcome,
 };
 
 use super::requests::Member;
@@ -47,7 +47,7 @@ impl Session {
         };
         self.group = hello.group_id;
         let too_long = hello.device_name.len() > MAX_SEALED_NAME
-            || hello.access_token.as_ref().is_some_and(|t| t.len() > MAX_ACCESS_TOKEN);
+            || hello.access_token.as_ref().is_some_and(|t| t.expose_str().len() > MAX_ACCESS_TOKEN);
         if envelope.group_id != hello.group_id {
             return self.misused("HELLO and its envelope name two groups", nonce, now);
         }
@@ -110,7 +110,7 @@ impl Session {
             key_log: log,
             last_cursor: hello.last_cursor,
             store_id: hello.store_id,
-            may_create: self.relay.policy.group_creation.allows(token.as_deref()),
+            may_create: self.relay.policy.group_creation.allows(token.as_ref().map(AccessToken::expose_str)),
             now: now.unix,
         };
         entry.step = Step::Admit(id);
