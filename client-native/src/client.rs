@@ -1,10 +1,10 @@
 //! The handle that an app holds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sync_e2ee::Invite;
-use sync_engine::{DeviceInfo, Event, NewDevice, Page, Reply, Status};
+use sync_engine::{DeviceInfo, Event, NewDevice, Page, PageEnd, Reply, Status};
 use sync_types::limits::INVITE_LIFETIME;
 use sync_types::{Cursor, DeviceSecret, KeyLog, RelayAddress, RelayKey};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -43,6 +43,8 @@ pub struct SyncClient {
     events: broadcast::Sender<Event>,
     status: watch::Receiver<Status>,
     configured: Arc<Configured>,
+    /// The end of the last page that reached the app.
+    has: Arc<Mutex<Option<PageEnd>>>,
 }
 
 /// What does not change.
@@ -124,7 +126,7 @@ impl SyncClient {
         };
         tokio::spawn(driver.run(session));
         let configured = Arc::new(Configured { key_place, relay: config.relay_url });
-        let client = Self { requests, events, status, configured };
+        let client = Self { requests, events, status, configured, has: Arc::default() };
         if let Some(secret) = group_key.filter(|_| client.status().group_id.is_none()) {
             client.join_group(secret).await?;
         }
@@ -208,9 +210,14 @@ impl SyncClient {
     }
 
     /// The next blobs of *other* devices, at most `limit` of them (0: 100). Says at once that the app
-    /// has what this gave before; see [`ack`](Self::ack). Call it again while the page `has_more`.
+    /// has what this gave before; see [`ack`](Self::ack). Call it again while the page `has_more`. Can
+    /// be given up, by a timeout say: a page that did not arrive is given again.
     pub async fn pull_since_last_cursor(&self, limit: u32) -> Result<Page, Error> {
-        self.page(Ask::Read { limit }).await
+        let has = *self.has();
+        let page = self.page(Ask::Read { limit, has }).await?;
+        // From here on the page is the app's: nothing is waited for any more.
+        *self.has() = Some(page.end());
+        Ok(page)
     }
 
     /// [`connect`](Self::connect) and [`pull_since_last_cursor`](Self::pull_since_last_cursor).
@@ -223,7 +230,8 @@ impl SyncClient {
     /// this (and the next page) moves [`last_cursor`](Self::last_cursor), and tells the relay what it
     /// need not keep for this device any more.
     pub async fn ack(&self, cursor: Cursor) -> Result<(), Error> {
-        self.done(Ask::Ack { cursor }).await
+        let store_id = self.has().map(|page| page.store_id);
+        self.done(Ask::Ack { cursor, store_id }).await
     }
 
     /// Up to here the app has everything.
@@ -310,6 +318,10 @@ impl SyncClient {
             expires: unix_now().plus(INVITE_LIFETIME),
         };
         self.done(Ask::Join(Box::new(invite))).await
+    }
+
+    fn has(&self) -> MutexGuard<'_, Option<PageEnd>> {
+        self.has.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The relay that the configuration names.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use sync_e2ee::{DeviceName, EpochSecret};
-use sync_types::{DeviceSecret, RelayAddress};
+use sync_types::{AccessToken, DeviceSecret, RelayAddress};
 
 use crate::Error;
 use crate::key::Keychain;
@@ -51,12 +51,12 @@ pub struct SyncConfig {
     /// the operating system, as in `linux`.
     pub platform: String,
     /// For relays that let only those make groups who have a token. For a new device.
-    pub access_token: Option<String>,
+    pub access_token: Option<AccessToken>,
     /// Whether the platform's keychain keeps the key of the local store. For a new device. Default:
     /// [`Keychain::Auto`].
     pub keychain: Keychain,
     /// How long to wait for a turn when another process uses the folder, before [`Error::Busy`].
-    /// Default: 10 s.
+    /// Default: 40 s. A process in the middle of something may take 30 s to let go.
     pub open_timeout: Duration,
 }
 
@@ -102,7 +102,7 @@ impl Default for SyncConfig {
             platform: std::env::consts::OS.to_owned(),
             access_token: None,
             keychain: Keychain::default(),
-            open_timeout: Duration::from_secs(10),
+            open_timeout: Duration::from_secs(40),
         }
     }
 }

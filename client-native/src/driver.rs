@@ -25,6 +25,9 @@ pub(crate) use session::{Opening, OwnRows, Session};
 const PROBE: Duration = Duration::from_millis(200);
 /// A turn lasts at least this long, so that two processes that both stay do not only take turns.
 const SHORTEST_TURN: Duration = Duration::from_secs(1);
+/// Then a turn ends for another process even in the middle of something. Until then it goes on, so that
+/// a slow line gets a connection made and a blob through before everything starts anew.
+const LONGEST_TURN: Duration = Duration::from_secs(30);
 /// How often to look at the wall clock: a jump means that the machine slept.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// Requests and frames taken before what they led to is stored and sent.
@@ -74,7 +77,9 @@ impl Driver {
         let mut session = Some(first);
         loop {
             let Some(mut turn) = session.take() else { return };
-            match self.drive(&mut turn).await {
+            let end = self.drive(&mut turn).await;
+            self.publish(Status { connected: false, ..turn.engine.status() });
+            match end {
                 End::OthersTurn => {
                     tracing::debug!("another process waits: it is its turn");
                     self.take_back();
@@ -114,7 +119,8 @@ impl Driver {
         if self.own.wanted {
             self.ask(session, Ask::Connect, Answer::Nobody);
         }
-        for request in std::mem::take(&mut self.own.backlog) {
+        // Taken one by one: what a turn that ends here leaves is for the next one.
+        while let Some(request) = self.own.backlog.pop_front() {
             if let Some(end) = self.request(session, request).await {
                 return end;
             }
@@ -150,7 +156,8 @@ impl Driver {
                 }
                 () = until(deadline) => session.engine.handle(self.clock.now(), Input::Tick),
                 _ = probe.tick() => {
-                    if session.turn.is_over(SHORTEST_TURN) && self.can_pause() {
+                    let at_least = if self.is_quiet(session) { SHORTEST_TURN } else { LONGEST_TURN };
+                    if session.turn.is_over(at_least) && self.can_pause() {
                         return End::OthersTurn;
                     }
                     if clock_checked.elapsed() >= CLOCK_CHECK {
@@ -349,6 +356,17 @@ impl Driver {
     /// Whether everything that was asked can be asked again in another turn.
     fn can_pause(&self) -> bool {
         self.own.pending.values().all(|pending| pending.again.is_some())
+    }
+
+    /// Whether nothing is under way that would have to start anew in another turn.
+    fn is_quiet(&self, session: &Session) -> bool {
+        let status = session.engine.status();
+        if status.connected {
+            status.pending_push == 0 && self.own.pending.is_empty()
+        } else {
+            // A socket without a connection is an attempt.
+            session.socket.is_none()
+        }
     }
 
     /// Puts what was not answered back in front of the queue.

@@ -107,7 +107,28 @@ pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let file = options.open(path)?;
+    keep_private(&file);
+    Ok(file)
+}
+
+/// Takes from everybody else what a copy or a backup may have given them.
+pub(crate) fn keep_private(file: &File) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let kept = file.metadata().and_then(|metadata| {
+            if metadata.permissions().mode() & 0o077 == 0 {
+                return Ok(());
+            }
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))
+        });
+        if let Err(error) = kept {
+            tracing::warn!(%error, "a file of this device cannot be made private");
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = file;
 }
 
 #[cfg(test)]

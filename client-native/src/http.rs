@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use reqwest::{Client, Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sync_types::{LookupKey, RelayKey, RelayUrl, UnixMs};
 use tokio::time::{Instant, sleep};
@@ -17,6 +18,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// A claim may be repeated for 60 s, by the relay's clock.
 const CLAIM_RETRIES: Duration = Duration::from_secs(50);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Bytes of an answer that are read: what a relay can make a client hold.
+const MAX_ANSWER: usize = 64 * 1024;
 
 #[derive(Serialize)]
 struct NewInvite<'a> {
@@ -52,18 +55,13 @@ struct Problem {
     detail: String,
 }
 
-/// How leaving an invite went.
+/// An invite that lies at the relay.
 #[derive(Debug)]
-pub(crate) enum Left {
-    /// It lies at the relay.
-    Done {
-        /// What revokes it.
-        revoke_token: String,
-        /// When it ends, by the relay's clock.
-        expires_at: UnixMs,
-    },
-    /// Something lies there under this name, perhaps from an attempt whose answer was lost.
-    Taken,
+pub(crate) struct Left {
+    /// What revokes it.
+    pub(crate) revoke_token: String,
+    /// When it ends, by the relay's clock.
+    pub(crate) expires_at: UnixMs,
 }
 
 /// Leaves a sealed invite at the relay.
@@ -82,12 +80,11 @@ pub(crate) async fn leave_invite(
     let response = request.send().await.map_err(|error| unreachable(relay, &error))?;
     match response.status() {
         StatusCode::CREATED => {
-            let left: LeftInvite = response.json().await.map_err(|_| Error::Malformed)?;
+            let left: LeftInvite = answer(relay, response).await?;
             let expires_at = UnixMs(left.expires_at.saturating_mul(1000));
-            Ok(Left::Done { revoke_token: left.revoke_token, expires_at })
+            Ok(Left { revoke_token: left.revoke_token, expires_at })
         }
-        StatusCode::CONFLICT => Ok(Left::Taken),
-        _ => Err(refused(response).await),
+        _ => Err(refused(relay, response).await),
     }
 }
 
@@ -103,19 +100,19 @@ pub(crate) async fn claim_invite(relay: &RelayUrl, lookup: &LookupKey) -> Result
         let result = client.get(&url).header("Claim-Id", &claim_id).send().await;
         let error = match result {
             Ok(response) if response.status() == StatusCode::OK => {
-                match response.json::<ClaimedInvite>().await {
+                match answer::<ClaimedInvite>(relay, response).await {
                     Ok(claimed) => {
                         return BASE64URL_NOPAD
                             .decode(claimed.encrypted_payload.as_bytes())
                             .map_err(|_| Error::Malformed);
                     }
-                    Err(error) if error.is_decode() => return Err(Error::Malformed),
-                    Err(error) => unreachable(relay, &error),
+                    Err(Error::Malformed) => return Err(Error::Malformed),
+                    Err(error) => error,
                 }
             }
             Ok(response) if response.status() == StatusCode::NOT_FOUND => return Err(Error::InviteNotFound),
-            Ok(response) if is_gateway_trouble(response.status()) => refused(response).await,
-            Ok(response) => return Err(refused(response).await),
+            Ok(response) if may_pass(response.status()) => refused(relay, response).await,
+            Ok(response) => return Err(refused(relay, response).await),
             // Nothing has reached the relay yet: whoever asked can ask again.
             Err(error) if error.is_connect() && !sent => return Err(unreachable(relay, &error)),
             Err(error) => unreachable(relay, &error),
@@ -137,7 +134,7 @@ pub(crate) async fn revoke_invite(relay: &RelayUrl, lookup: &str, revoke_token: 
         StatusCode::NO_CONTENT => Ok(()),
         StatusCode::NOT_FOUND => Err(Error::InviteNotFound),
         StatusCode::CONFLICT => Err(Error::InviteUsed),
-        _ => Err(refused(response).await),
+        _ => Err(refused(relay, response).await),
     }
 }
 
@@ -157,9 +154,9 @@ async fn well_known(relay: &RelayUrl) -> Result<WellKnown, Error> {
     let request = client(relay)?.get(relay.join("/.well-known/sync-relay"));
     let response = request.send().await.map_err(|error| unreachable(relay, &error))?;
     if response.status() != StatusCode::OK {
-        return Err(refused(response).await);
+        return Err(refused(relay, response).await);
     }
-    response.json().await.map_err(|_| Error::Malformed)
+    answer(relay, response).await
 }
 
 fn client(relay: &RelayUrl) -> Result<Client, Error> {
@@ -188,8 +185,24 @@ pub(crate) fn is_loopback(relay: &RelayUrl) -> bool {
     ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name))
 }
 
-fn is_gateway_trouble(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+/// Whether a repetition may go better: the relay, or something before it, has trouble of its own.
+fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
+}
+
+/// Reads an answer's JSON.
+///
+/// # Errors
+/// [`Error::Unreachable`] when it is lost on the way; [`Error::Malformed`].
+async fn answer<T: DeserializeOwned>(relay: &RelayUrl, mut response: Response) -> Result<T, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(relay, &error))? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(Error::Malformed);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&body).map_err(|_| Error::Malformed)
 }
 
 fn unreachable(relay: &RelayUrl, error: &reqwest::Error) -> Error {
@@ -204,16 +217,71 @@ fn unreachable(relay: &RelayUrl, error: &reqwest::Error) -> Error {
 }
 
 /// A refusal in the relay's words.
-async fn refused(response: Response) -> Error {
+async fn refused(relay: &RelayUrl, response: Response) -> Error {
     let status = response.status();
     if status == StatusCode::TOO_MANY_REQUESTS {
         let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         return Error::TooManyRequests { seconds: header.and_then(|text| text.parse().ok()).unwrap_or(60) };
     }
-    let problem: Problem = response.json().await.unwrap_or_default();
+    let problem: Problem = answer(relay, response).await.unwrap_or_default();
     let message = [problem.detail, problem.title, status.to_string()]
         .into_iter()
         .find(|text| !text.is_empty())
         .unwrap_or_default();
     Error::Refused { code: None, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers each request with the next of these; gives what was asked of it.
+    async fn relay(answers: Vec<String>) -> (RelayUrl, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let asked = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let len = stream.read(&mut request).await.unwrap();
+                asked.push(String::from_utf8_lossy(&request[..len]).into_owned());
+                // Who has read enough hangs up.
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+            asked
+        });
+        (url, asked)
+    }
+
+    fn with_body(status: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_repeated_under_its_name_as_long_as_something_before_the_relay_fails() {
+        let troubles = ["408 Request Timeout", "500 Internal Server Error", "520 Unknown", "530 Unknown"];
+        let mut answers: Vec<_> = troubles.iter().map(|status| with_body(status, "<html>")).collect();
+        answers.push(with_body("200 OK", r#"{"encrypted_payload":"AQID"}"#));
+        let (url, asked) = relay(answers).await;
+        assert_eq!(claim_invite(&url, &LookupKey([1; 16])).await.unwrap(), [1, 2, 3]);
+        let asked = asked.await.unwrap();
+        assert_eq!(asked.len(), 5);
+        let claim_id = |request: &String| {
+            request.lines().find(|line| line.to_lowercase().starts_with("claim-id:")).unwrap().to_owned()
+        };
+        assert!(asked.iter().all(|request| claim_id(request) == claim_id(&asked[0])));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_not_read_to_its_end() {
+        let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", " ".repeat(MAX_ANSWER + 1));
+        let (url, asked) = relay(vec![endless.clone(), endless]).await;
+        assert!(matches!(claim_invite(&url, &LookupKey([1; 16])).await, Err(Error::Malformed)));
+        assert!(matches!(relay_key(&url).await, Err(Error::Malformed)));
+        asked.await.unwrap();
+    }
 }

@@ -20,8 +20,6 @@ use crate::{Error, SyncClient};
 
 /// Key of the row that says how to revoke the last invite.
 const LAST_INVITE: &[u8] = &[0x80];
-/// How often to try with another code when the answer to the first was lost.
-const ATTEMPTS: u32 = 3;
 /// How far another device's clock may be off.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -83,28 +81,19 @@ impl SyncClient {
     /// minutes; [`Event::DeviceJoined`](crate::Event::DeviceJoined) says that somebody came. Takes
     /// about 0.2 s and 64 MiB, on a thread of its own. [`connect`](Self::connect) first.
     pub async fn create_invite(&self) -> Result<InviteHandle, Error> {
-        for _ in 0..ATTEMPTS {
-            let code = InviteCode::generate(&mut rng()?);
-            let (lookup, key) = derive(code.clone()).await?;
-            let sealed = self.seal_invite(lookup, key.clone()).await?;
-            let SealedInvite { payload, expires, relay, relay_key } = sealed;
-            match http::leave_invite(&relay, &lookup, &payload, expires).await? {
-                Left::Taken => {}
-                Left::Done { revoke_token, expires_at } => {
-                    let revocation = Revocation {
-                        relay: relay.as_str().to_owned(),
-                        lookup: lookup.to_string(),
-                        token: revoke_token,
-                    };
-                    self.remember(Some(&revocation)).await?;
-                    // The relay may be reached from here under an address that means nothing elsewhere.
-                    let relay = http::public_url(&relay).await;
-                    let target = InviteTarget { relay, relay_key, lookup, key };
-                    return Ok(InviteHandle { code, target, revocation, expires_at });
-                }
-            }
-        }
-        Err(Error::Malformed)
+        let code = InviteCode::generate(&mut rng()?);
+        let (lookup, key) = derive(code.clone()).await?;
+        let sealed = self.seal_invite(lookup, key.clone()).await?;
+        let SealedInvite { payload, expires, relay, relay_key } = sealed;
+        let Left { revoke_token, expires_at } =
+            http::leave_invite(&relay, &lookup, &payload, expires).await?;
+        let revocation =
+            Revocation { relay: relay.as_str().to_owned(), lookup: lookup.to_string(), token: revoke_token };
+        self.remember(Some(&revocation)).await?;
+        // The relay may be reached from here under an address that means nothing elsewhere.
+        let relay = http::public_url(&relay).await;
+        let target = InviteTarget { relay, relay_key, lookup, key };
+        Ok(InviteHandle { code, target, revocation, expires_at })
     }
 
     /// Takes an invite back that nobody has used.

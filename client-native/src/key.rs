@@ -4,7 +4,7 @@
 //! whose key is in the keychain never falls back to another place: without its key it is of no use.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::clock;
-use crate::home::private_file;
-use crate::store::StoreError;
+use crate::home::{keep_private, private_file};
+use crate::store::{self, StoreError};
 
 const FILE: &str = "client.key";
 #[cfg(feature = "keychain")]
@@ -48,10 +48,18 @@ pub(crate) fn load(folder: &Path, keychain: Keychain, create: bool) -> Result<(S
     let mut text = Zeroizing::new(String::new());
     match fs::File::open(&path) {
         Ok(mut file) => {
+            keep_private(&file);
             file.read_to_string(&mut text).map_err(io)?;
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
-            return Ok(make(folder, keychain)?);
+        Err(error) if error.kind() == ErrorKind::NotFound && create => {
+            // Another key would open nothing of it.
+            if fs::metadata(store::path(folder)).is_ok_and(|store| store.len() > 0) {
+                return Err(StoreError::KeyFile.into());
+            }
+            return match make(folder, keychain)? {
+                Some(made) => Ok(made),
+                None => load(folder, keychain, false),
+            };
         }
         Err(error) => return Err(io(error).into()),
     }
@@ -72,7 +80,9 @@ pub(crate) fn load(folder: &Path, keychain: Keychain, create: bool) -> Result<(S
     }
 }
 
-fn make(folder: &Path, keychain: Keychain) -> Result<(StoreKey, KeyPlace), StoreError> {
+/// Makes a key; none when there is one by now, made by an attempt that was given up while it waited
+/// for the keychain.
+fn make(folder: &Path, keychain: Keychain) -> Result<Option<(StoreKey, KeyPlace)>, StoreError> {
     let mut rng = clock::rng().map_err(|_| StoreError::KeyFile)?;
     let mut key: StoreKey = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *key);
@@ -84,24 +94,40 @@ fn make(folder: &Path, keychain: Keychain) -> Result<(StoreKey, KeyPlace), Store
     } else {
         (KeyPlace::File, format!("v1 file {}\n", BASE64URL_NOPAD.encode(&*key)))
     };
-    write_durably(folder, &Zeroizing::new(line))?;
-    Ok((key, place))
+    let made = write_durably(folder, &account, &Zeroizing::new(line))?;
+    Ok(made.then_some((key, place)))
 }
 
-/// Writes the file under another name first, so that it is there whole or not at all.
-fn write_durably(folder: &Path, line: &str) -> Result<(), StoreError> {
-    let (path, fresh) = (folder.join(FILE), folder.join("client.key.new"));
+/// Writes the file under a name of its own first, so that it is there whole or not at all; and never in
+/// another one's place. Whether it is there now.
+fn write_durably(folder: &Path, name: &str, line: &str) -> Result<bool, StoreError> {
+    let (path, fresh) = (folder.join(FILE), folder.join(format!("{FILE}.{name}")));
     let write = || {
         let mut file = private_file(&fresh)?;
-        file.set_len(0)?;
         file.write_all(line.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        #[cfg(unix)]
-        fs::File::open(folder)?.sync_all()?;
-        Ok(())
+        // Unlike a renaming, this fails when there is such a file.
+        match fs::hard_link(&fresh, &path) {
+            // Some file systems have no links.
+            Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => {
+                fs::rename(&fresh, &path)
+            }
+            linked => linked,
+        }
     };
-    write().map_err(|error| StoreError::Io(path.clone(), error))
+    let written = write();
+    let _ = fs::remove_file(&fresh);
+    match written {
+        Ok(()) => {
+            #[cfg(unix)]
+            fs::File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|error| StoreError::Io(path, error))?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(StoreError::Io(path, error)),
+    }
 }
 
 fn store_key(bytes: &[u8]) -> Option<StoreKey> {
@@ -158,12 +184,34 @@ mod tests {
         let (key, place) = load(folder.path(), Keychain::Off, true).unwrap();
         assert_eq!(place, KeyPlace::File);
         assert_eq!(load(folder.path(), Keychain::Auto, false).unwrap(), (key, KeyPlace::File));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
+            let file = folder.path().join(FILE);
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+            load(folder.path(), Keychain::Off, false).unwrap();
             let mode = folder.path().join(FILE).metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_key_that_comes_late_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = load(folder.path(), Keychain::Off, true).unwrap();
+        // As an attempt goes on that began when there was no key.
+        assert_eq!(make(folder.path(), Keychain::Off).unwrap(), None);
+        assert_eq!(load(folder.path(), Keychain::Off, true).unwrap(), first);
+    }
+
+    #[test]
+    fn a_store_without_its_key_gets_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(store::path(folder.path()), "rows").unwrap();
+        let refused = load(folder.path(), Keychain::Off, true);
+        assert!(matches!(refused, Err(Error::Store(error)) if matches!(*error, StoreError::KeyFile)));
+        assert!(!folder.path().join(FILE).exists());
     }
 
     #[test]

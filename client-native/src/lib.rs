@@ -73,8 +73,8 @@ pub use receipt::PushReceipt;
 pub use store::StoreError;
 
 pub use sync_e2ee::{DeviceName, EpochSecret};
-pub use sync_engine::{Blob, DeviceInfo, Event, Page, Status, StopReason};
+pub use sync_engine::{Blob, DeviceInfo, Event, Page, PageEnd, Status, StopReason};
 pub use sync_types::{
-    BlobId, Cursor, DeviceId, DeviceSecret, ErrorCode, GroupId, InviteTextError, RelayAddress, RelayKey,
-    RelayUrl, RelayUrlError, UnixMs,
+    AccessToken, BlobId, Cursor, DeviceId, DeviceSecret, ErrorCode, GroupId, InviteTextError, RelayAddress,
+    RelayKey, RelayUrl, RelayUrlError, StoreId, UnixMs,
 };

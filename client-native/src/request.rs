@@ -3,8 +3,8 @@
 use std::fmt;
 
 use sync_e2ee::Invite;
-use sync_engine::{Change, Command, Reply};
-use sync_types::{Cursor, InviteKey, LookupKey, RelayKey};
+use sync_engine::{Change, Command, PageEnd, Reply};
+use sync_types::{Cursor, InviteKey, LookupKey, RelayKey, StoreId};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -41,9 +41,9 @@ pub(crate) enum Ask {
     Disconnect,
     Push { data: Zeroizing<Vec<u8>>, ttl: Option<u32> },
     Flush,
-    Read { limit: u32 },
+    Read { limit: u32, has: Option<PageEnd> },
     Pull { after: Cursor, limit: u32 },
-    Ack { cursor: Cursor },
+    Ack { cursor: Cursor, store_id: Option<StoreId> },
     Devices,
     SealInvite { lookup: LookupKey, key: InviteKey },
     Join(Box<Invite>),
@@ -56,7 +56,7 @@ impl Ask {
     pub(crate) fn again(&self) -> Option<Self> {
         match self {
             Self::Flush => Some(Self::Flush),
-            Self::Read { limit } => Some(Self::Read { limit: *limit }),
+            Self::Read { limit, has } => Some(Self::Read { limit: *limit, has: *has }),
             Self::Pull { after, limit } => Some(Self::Pull { after: *after, limit: *limit }),
             Self::Devices => Some(Self::Devices),
             Self::SealInvite { lookup, key } => Some(Self::SealInvite { lookup: *lookup, key: key.clone() }),
@@ -77,9 +77,9 @@ impl From<Ask> for Command {
             Ask::Disconnect => Self::Disconnect,
             Ask::Push { data, ttl } => Self::Push { data, ttl },
             Ask::Flush => Self::Flush,
-            Ask::Read { limit } => Self::Read { limit },
+            Ask::Read { limit, has } => Self::Read { limit, has },
             Ask::Pull { after, limit } => Self::Pull { after, limit },
-            Ask::Ack { cursor } => Self::Ack { cursor },
+            Ask::Ack { cursor, store_id } => Self::Ack { cursor, store_id },
             Ask::Devices => Self::Devices,
             Ask::SealInvite { lookup, key } => Self::SealInvite { lookup, key },
             Ask::Join(invite) => Self::Join(invite),

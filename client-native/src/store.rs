@@ -38,8 +38,10 @@ pub enum StoreError {
     /// A newer version made it.
     #[error("the local store was made by a newer version: update this app")]
     NewerVersion,
-    /// `client.key` is damaged.
-    #[error("client.key is damaged: restore it from a backup; without it the local store opens no more")]
+    /// `client.key` is damaged, or there is a store without it.
+    #[error(
+        "client.key is damaged or missing: restore it from a backup; without it the local store opens no more"
+    )]
     KeyFile,
     /// The keychain does not give the key.
     #[error("the key of the local store is in the keychain, which does not give it: unlock the keychain")]
@@ -219,6 +221,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut store, _) = Store::open(folder.path(), key(1)).await.unwrap();
         store.apply(vec![change(&[1], Some(b"x"))]).await.unwrap();
+        store.close().await;
+        let loose = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(path(folder.path()), loose).unwrap();
+        let (mut store, _) = Store::open(folder.path(), key(1)).await.unwrap();
+        store.apply(vec![change(&[1], Some(b"y"))]).await.unwrap();
         let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
         assert!(files.len() >= 2, "the file and its log");
         for file in files {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
-use sync_client::{Cursor, RelayAddress, RelayKey};
+use sync_client::{AccessToken, Cursor, RelayAddress, RelayKey};
 
 /// Keeps the devices of one person in step through a relay that can read nothing.
 ///
@@ -71,7 +71,7 @@ pub(crate) struct Init {
     pub(crate) relay: Option<RelayAddress>,
     /// For relays that let only those make groups who have a token.
     #[arg(long, value_name = "TOKEN")]
-    pub(crate) access_token: Option<String>,
+    pub(crate) access_token: Option<AccessToken>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -25,7 +25,7 @@ pub(crate) fn config(args: &Args) -> SyncConfig {
         config.keychain = Keychain::Off;
     }
     // A command that waits in line behind `watch` and a few others still gets its turn.
-    config.open_timeout = Duration::from_secs(30);
+    config.open_timeout = Duration::from_secs(40);
     config
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use sync_client::{Cursor, Error, Event, SyncClient};
 
 use crate::proxy::{Line, Proxy};
@@ -148,4 +150,23 @@ async fn a_lost_ack_does_not_store_the_blob_twice() {
     assert_eq!(b.client.read_until("end").await, ["once", "end"]);
     let log = b.client.pull(Cursor::ZERO, 0).await.unwrap();
     assert_eq!(log.blobs.iter().filter(|blob| blob.data == b"once").count(), 1);
+}
+
+#[tokio::test]
+async fn a_read_that_was_given_up_loses_nothing() {
+    let relay = Relay::start();
+    let (a, b) = pair(&relay.url()).await;
+    a.client.send("one").await;
+    let given_up = tokio::time::timeout(Duration::ZERO, b.client.pull_since_last_cursor(0)).await;
+    assert!(given_up.is_err(), "it was asked for, and nobody waits for it");
+    // By then it was answered.
+    b.client.devices().await.unwrap();
+    let first = b.client.pull_since_last_cursor(0).await.unwrap();
+    assert_eq!(crate::support::texts(&first), ["one"]);
+    assert_eq!(b.client.last_cursor(), Cursor::ZERO);
+    // What did arrive is had by the next read, also by a clone's.
+    a.client.send("two").await;
+    let second = b.client.clone().pull_since_last_cursor(0).await.unwrap();
+    assert_eq!(crate::support::texts(&second), ["two"]);
+    assert_eq!(b.client.last_cursor(), first.max_cursor);
 }

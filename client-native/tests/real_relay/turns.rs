@@ -13,6 +13,7 @@ async fn two_clients_of_one_folder_take_turns_and_use_one_chain() {
     // Meanwhile the first one stays, as `watch` does.
     let second = SyncClient::open(config(&relay.url(), a.folder.path(), "ignored")).await.unwrap();
     assert_eq!(second.status().device_id, a.client.status().device_id);
+    assert!(!a.client.status().connected, "who waits has no connection");
     second.connect().await.unwrap();
     let push_both = async |n: usize| {
         let from_first = a.client.push(format!("first {n}")).await.unwrap();
