@@ -15,6 +15,7 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod accept;
 mod clock;
 mod config;
 mod fanout;

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::accept::{self, Sockets};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::fanout::Fanout;
@@ -25,6 +26,11 @@ const REST_ENDS: Duration = Duration::from_secs(2);
 const MAX_INPUT: usize = 64 << 20;
 /// Unsent pages of all sessions together, in bytes.
 const MAX_OUTPUT: usize = 64 << 20;
+
+/// Sockets beside those of `max_connections`: for requests, and for telling that the relay is full.
+const MORE_SOCKETS: usize = 256;
+/// How long the head of a request may take.
+const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// Why a relay cannot start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +70,11 @@ impl Relay {
     pub(crate) fn connected(&self) -> usize {
         self.max_connections as usize - self.connections.available_permits()
     }
+}
+
+/// Waits until the relay is asked to stop.
+pub(crate) async fn asked(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 /// Runs a relay on a socket until `shutdown` is ready; then lets what is under way finish, tells every
@@ -108,15 +119,12 @@ pub async fn serve(
         stopping: stopping.clone(),
     });
 
-    let mut until = stopping;
-    let server = axum::serve(listener, http::router(relay)).with_graceful_shutdown(async move {
-        let _ = until.wait_for(|stop| *stop).await;
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let sockets = Sockets { most: max_connections as usize + MORE_SOCKETS, head_time: HEAD_TIME };
+    let mut server = tokio::spawn(accept::serve(listener, http::router(relay), sockets, stopping));
     tokio::select! {
         ended = &mut server => {
-            // A server that was not asked to stop has lost its socket.
-            ended.map_err(std::io::Error::other)??;
+            // Which it does only when it is asked to stop.
+            ended.map_err(std::io::Error::other)?;
         }
         () = shutdown => {
             info!("the relay stops");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
@@ -13,13 +14,14 @@ use sync_relay_core::store::{ReadOp, Store};
 use sync_relay_core::{OpId, Output, Session, StoreReply};
 use sync_types::ErrorCode;
 use sync_types::limits::{MAX_NOISE_MESSAGE, PING_INTERVAL, SUBPROTOCOL};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, debug, debug_span, trace};
 
+use crate::accept::Place;
 use crate::fanout::Seat;
 use crate::memory::Share;
-use crate::relay::Relay;
+use crate::relay::{Relay, asked};
 use crate::writer::{self, Replies};
 
 /// Without progress for so long, a peer that does not take what is sent is dropped.
@@ -38,7 +40,11 @@ const WRITE_BUFFER: usize = 64 * 1024;
 const MAX_REASON: usize = 120;
 
 /// `GET /sync`. Browsers cannot read a refused upgrade, so a refusal comes after it.
-pub(crate) async fn upgrade(State(relay): State<Arc<Relay>>, request: WebSocketUpgrade) -> Response {
+pub(crate) async fn upgrade(
+    State(relay): State<Arc<Relay>>,
+    Extension(held): Extension<Place>,
+    request: WebSocketUpgrade,
+) -> Response {
     let request = request
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER)
@@ -47,9 +53,12 @@ pub(crate) async fn upgrade(State(relay): State<Arc<Relay>>, request: WebSocketU
         .max_message_size(MAX_NOISE_MESSAGE)
         .max_frame_size(MAX_NOISE_MESSAGE);
     let place = Arc::clone(&relay.connections).try_acquire_owned();
-    request.on_upgrade(async move |socket| match place {
-        Ok(place) => run(relay, socket, place).instrument(debug_span!("session")).await,
-        Err(_) => refuse(socket, "the relay has as many connections as it takes").await,
+    request.on_upgrade(async move |socket| {
+        match place {
+            Ok(place) => run(relay, socket, place).instrument(debug_span!("session")).await,
+            Err(_) => refuse(socket, "the relay has as many connections as it takes").await,
+        }
+        drop(held);
     })
 }
 
@@ -280,11 +289,6 @@ impl Connection {
             Ok(Err(_)) | Err(_) => Err(Over),
         }
     }
-}
-
-/// Waits until the relay is asked to stop.
-async fn asked(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 /// Waits for the peer to close, too: what it has still sent would otherwise make the system throw away
