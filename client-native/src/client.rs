@@ -142,27 +142,7 @@ impl SyncClient {
     /// `auto_reconnect` is set; [`Error::RelayKeyChanged`] or [`Error::Refused`], and somebody has to
     /// act first.
     pub async fn connect(&self) -> Result<(), Error> {
-        let mut events = self.subscribe();
-        self.done(Ask::Connect).await?;
-        // An attempt now, instead of after the rest of a pause.
-        self.woke();
-        loop {
-            let status = self.status();
-            if let Some(reason) = status.stopped {
-                return Err(reason.into());
-            }
-            if status.relay.is_none() {
-                return Err(Error::NoRelay);
-            }
-            if status.connected || status.group_id.is_none() {
-                return Ok(());
-            }
-            match events.next().await {
-                Some(Event::Disconnected { stopped: None }) => return Err(Error::Unreachable(status.relay)),
-                Some(_) => {}
-                None => return Err(Error::Closed),
-            }
-        }
+        self.done(Ask::Connect).await
     }
 
     /// Closes the connection and stays away. What was pushed and not sent stays in the outbox.
@@ -230,8 +210,8 @@ impl SyncClient {
     /// this (and the next page) moves [`last_cursor`](Self::last_cursor), and tells the relay what it
     /// need not keep for this device any more.
     pub async fn ack(&self, cursor: Cursor) -> Result<(), Error> {
-        let store_id = self.has().map(|page| page.store_id);
-        self.done(Ask::Ack { cursor, store_id }).await
+        let generation = self.has().map(|page| page.generation);
+        self.done(Ask::Ack { cursor, generation }).await
     }
 
     /// Up to here the app has everything.

@@ -372,7 +372,7 @@ impl Driver {
     /// Puts what was not answered back in front of the queue.
     fn take_back(&mut self) {
         for (_, pending) in std::mem::take(&mut self.own.pending).into_iter().rev() {
-            if let Some(ask) = pending.again {
+            if let (Some(ask), false) = (pending.again, matches!(pending.answer, Answer::Nobody)) {
                 self.own.backlog.push_front(Request::Ask(ask, pending.answer));
             }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sync_e2ee::Invite;
 use sync_engine::{Change, Command, PageEnd, Reply};
-use sync_types::{Cursor, InviteKey, LookupKey, RelayKey, StoreId};
+use sync_types::{Cursor, InviteKey, LookupKey, RelayKey};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -43,7 +43,7 @@ pub(crate) enum Ask {
     Flush,
     Read { limit: u32, has: Option<PageEnd> },
     Pull { after: Cursor, limit: u32 },
-    Ack { cursor: Cursor, store_id: Option<StoreId> },
+    Ack { cursor: Cursor, generation: Option<u32> },
     Devices,
     SealInvite { lookup: LookupKey, key: InviteKey },
     Join(Box<Invite>),
@@ -55,17 +55,15 @@ impl Ask {
     /// has done its part.
     pub(crate) fn again(&self) -> Option<Self> {
         match self {
+            Self::Connect => Some(Self::Connect),
             Self::Flush => Some(Self::Flush),
             Self::Read { limit, has } => Some(Self::Read { limit: *limit, has: *has }),
             Self::Pull { after, limit } => Some(Self::Pull { after: *after, limit: *limit }),
             Self::Devices => Some(Self::Devices),
             Self::SealInvite { lookup, key } => Some(Self::SealInvite { lookup: *lookup, key: key.clone() }),
-            Self::Connect
-            | Self::Disconnect
-            | Self::Push { .. }
-            | Self::Ack { .. }
-            | Self::Join(_)
-            | Self::TrustRelay(_) => None,
+            Self::Disconnect | Self::Push { .. } | Self::Ack { .. } | Self::Join(_) | Self::TrustRelay(_) => {
+                None
+            }
         }
     }
 }
@@ -75,11 +73,11 @@ impl From<Ask> for Command {
         match ask {
             Ask::Connect => Self::Connect,
             Ask::Disconnect => Self::Disconnect,
-            Ask::Push { data, ttl } => Self::Push { data, ttl },
+            Ask::Push { data, ttl } => Self::Push { data, ttl, token: None },
             Ask::Flush => Self::Flush,
             Ask::Read { limit, has } => Self::Read { limit, has },
             Ask::Pull { after, limit } => Self::Pull { after, limit },
-            Ask::Ack { cursor, store_id } => Self::Ack { cursor, store_id },
+            Ask::Ack { cursor, generation } => Self::Ack { cursor, generation },
             Ask::Devices => Self::Devices,
             Ask::SealInvite { lookup, key } => Self::SealInvite { lookup, key },
             Ask::Join(invite) => Self::Join(invite),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sync_e2ee::{DeviceName, Invite};
 use sync_types::{
-    BlobId, Cursor, DeviceId, ErrorCode, GroupId, InviteKey, LookupKey, RelayKey, RelayUrl, StoreId, UnixMs,
+    BlobId, Cursor, DeviceId, ErrorCode, GroupId, InviteKey, LookupKey, RelayKey, RelayUrl, UnixMs,
 };
 use zeroize::Zeroizing;
 
@@ -42,7 +42,9 @@ pub enum Input {
 
 /// What an app wants. Each is answered by exactly one [`Output::Reply`].
 pub enum Command {
-    /// Connect now and stay connected. Answered at once; watch the events.
+    /// Connect now and stay connected. Answered when this device is on-line, or the attempt has failed;
+    /// others follow by themselves. A device without a group has nothing to connect for: answered at
+    /// once, and it connects when it has one.
     Connect,
     /// Close the connection and stay away. Answered at once.
     Disconnect,
@@ -53,6 +55,9 @@ pub enum Command {
         data: Zeroizing<Vec<u8>>,
         /// Seconds until the relay may drop it; `None`: the relay's default, 0: never.
         ttl: Option<u32>,
+        /// For who may have to ask twice: the same token again, while the first push with it waits in
+        /// the outbox, is the same push.
+        token: Option<[u8; 16]>,
     },
     /// Answered with [`Reply::Done`] when the outbox is empty.
     Flush,
@@ -75,9 +80,9 @@ pub enum Command {
     Ack {
         /// A cursor of a page that was read.
         cursor: Cursor,
-        /// The store of that page: an acknowledgement of another store's counts for nothing. `None`
-        /// when that is not known; then only what this engine has given counts.
-        store_id: Option<StoreId>,
+        /// The generation of that page: what was in another one counts for nothing now. `None` when
+        /// that is not known; then only what this engine has given counts.
+        generation: Option<u32>,
     },
     /// Who is in the group. Answered with [`Reply::Devices`].
     Devices,
@@ -151,8 +156,8 @@ pub enum Reply {
 /// Blobs of the group's log, ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The relay's store that the cursors belong to.
-    pub store_id: StoreId,
+    /// What the cursors belong to: how often the relay's log has started over for this device.
+    pub generation: u32,
     /// The blobs of apps; control blobs are left out.
     pub blobs: Vec<Blob>,
     /// How far this page reaches, what was left out included: acknowledge this cursor.
@@ -164,15 +169,15 @@ pub struct Page {
 impl Page {
     /// What to name when the app has this page.
     pub fn end(&self) -> PageEnd {
-        PageEnd { store_id: self.store_id, cursor: self.max_cursor }
+        PageEnd { generation: self.generation, cursor: self.max_cursor }
     }
 }
 
 /// The end of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageEnd {
-    /// The relay's store.
-    pub store_id: StoreId,
+    /// What its cursors belong to.
+    pub generation: u32,
     /// How far the page reached.
     pub cursor: Cursor,
 }
@@ -339,4 +344,6 @@ pub struct Status {
     pub max_cursor: Cursor,
     /// How many pushes wait in the outbox.
     pub pending_push: usize,
+    /// Seconds that the relay keeps a blob for which nothing else is asked; 0: for ever. Once known.
+    pub default_ttl: Option<u32>,
 }

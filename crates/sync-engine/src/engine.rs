@@ -24,7 +24,7 @@ use crate::error::{EngineError, StateError, StopReason};
 use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, State};
 use crate::timer::{Timer, Timers};
 use crate::window::Window;
-use link::Link;
+use link::{Connecting, Link};
 use outbox::Outbox;
 use reader::{Delivered, Wanted};
 
@@ -89,6 +89,7 @@ pub struct Engine {
 
     outbox: Outbox,
     flushes: Vec<CommandId>,
+    connects: Vec<Connecting>,
     /// The newest cursor heard of.
     max_cursor: Cursor,
     window: Window,
@@ -126,6 +127,7 @@ impl Engine {
             group: None,
             progress: ProgressRow {
                 store_id: StoreId::NONE,
+                generation: 0,
                 app_cursor: Cursor::ZERO,
                 app_blob: None,
                 seen_cursor: Cursor::ZERO,
@@ -175,6 +177,7 @@ impl Engine {
             keys: BTreeMap::new(),
             outbox,
             flushes: Vec::new(),
+            connects: Vec::new(),
             max_cursor,
             window: Window::at(app_cursor),
             delivered: Delivered::at(app_cursor),
@@ -231,6 +234,7 @@ impl Engine {
             last_cursor: self.state.progress.app_cursor,
             max_cursor: self.max_cursor,
             pending_push: self.outbox.len(),
+            default_ttl: self.state.relay.default_ttl,
         }
     }
 
@@ -241,15 +245,15 @@ impl Engine {
                 self.stopped = None;
                 self.attempts = 0;
                 self.reconnect();
-                self.reply(id, Ok(Reply::Done));
+                self.connects.push(Connecting { id, late: self.is_connecting() });
             }
             Command::Disconnect => {
                 self.wanted = false;
                 self.hang_up();
                 self.reply(id, Ok(Reply::Done));
             }
-            Command::Push { data, ttl } => {
-                if let Err(error) = self.push(id, &data, ttl) {
+            Command::Push { data, ttl, token } => {
+                if let Err(error) = self.push(id, &data, ttl, token) {
                     self.reply(id, Err(error));
                 }
             }
@@ -257,7 +261,7 @@ impl Engine {
                 self.reply(id, Err(EngineError::NotConnected));
             }
             Command::Flush => self.flushes.push(id),
-            Command::Ack { cursor, store_id } => self.app_ack(id, cursor, store_id),
+            Command::Ack { cursor, generation } => self.app_ack(id, cursor, generation),
             Command::Join(invite) => {
                 if let Err(error) = self.join(id, *invite) {
                     self.reply(id, Err(error));
@@ -280,6 +284,7 @@ impl Engine {
     fn advance(&mut self) {
         self.serve_local();
         self.connect_if_wanted();
+        self.settle_connects();
         self.refuse_waiting();
         self.request();
         self.finish_flushes();

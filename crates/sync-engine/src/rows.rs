@@ -174,6 +174,8 @@ record! {
     pub(crate) struct ProgressRow {
         /// The store that the cursors belong to.
         store_id: StoreId,
+        /// How often they started over. An old copy of a store has that store's id.
+        generation: u32,
         /// Up to here the app durably has everything.
         app_cursor: Cursor,
         /// The blob at `app_cursor`, where known: shows that an old copy of the store came back.
@@ -226,6 +228,8 @@ record! {
         seq: u64,
         /// Whether it holds the place of another one that the relay refused.
         void: bool,
+        /// By which the push is known again, if it is asked for twice.
+        token: Option<[u8; 16]>,
     }
 }
 

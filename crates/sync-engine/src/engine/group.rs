@@ -63,7 +63,7 @@ impl Engine {
             name: self.state.device.name.clone(),
             platform: self.state.device.platform.clone(),
         };
-        self.enqueue(Kind::Control, encode(&announce), Some(0)).map(|_| ())
+        self.enqueue(Kind::Control, encode(&announce), Some(0), None).map(|_| ())
     }
 
     pub(super) fn derive_keys(&mut self) {

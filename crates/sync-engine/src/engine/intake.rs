@@ -39,10 +39,11 @@ impl Engine {
     pub(super) fn start_over(&mut self, store_id: StoreId) {
         let group_id = self.state.group.as_ref().map_or(GroupId::NONE, |group| group.group_id);
         if self.state.progress.store_id != StoreId::NONE {
-            self.delivered.start_over(self.state.progress.store_id);
+            self.delivered.start_over(self.state.progress.generation);
         }
         self.state.progress = ProgressRow {
             store_id,
+            generation: self.state.progress.generation.wrapping_add(1),
             app_cursor: Cursor::ZERO,
             app_blob: None,
             seen_cursor: Cursor::ZERO,

@@ -17,7 +17,7 @@ use sync_types::{
 use super::Engine;
 use super::outbox::MAX_PAUSE;
 use super::reader::Wanted;
-use crate::api::{CommandId, Event, Output};
+use crate::api::{CommandId, Event, Output, Reply};
 use crate::error::{EngineError, StopReason};
 use crate::timer::Timer;
 
@@ -53,6 +53,14 @@ pub(super) enum Link {
     Greeting(Box<Greeting>),
     /// The relay let us in.
     Online(Box<Session>),
+}
+
+/// Somebody who waits for a connection.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    pub(super) id: CommandId,
+    /// It was asked for while an attempt was under way already: should that fail, another one is made.
+    pub(super) late: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +115,37 @@ impl Engine {
         self.timers.stop(Timer::Reconnect);
         self.timers.set(Timer::Greeting, self.now.mono.plus(OPEN_DEADLINE));
         self.outputs.push_back(Output::Connect(url));
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        match self.link {
+            Link::Opening | Link::Handshaking(_) | Link::Greeting(_) => true,
+            Link::Idle | Link::BackingOff | Link::Online(_) => false,
+        }
+    }
+
+    /// Answers those who wait for a connection, as far as it is decided.
+    pub(super) fn settle_connects(&mut self) {
+        if self.connects.is_empty() || self.is_connecting() {
+            return;
+        }
+        let mut settled = std::mem::take(&mut self.connects);
+        let result = match self.no_connection() {
+            None | Some(EngineError::NoGroup) => Ok(()),
+            Some(error) => Err(error),
+        };
+        if result == Err(EngineError::Unreachable) {
+            let (late, over) = settled.into_iter().partition(|connecting| connecting.late);
+            (self.connects, settled) = (late, over);
+            if !self.connects.is_empty() {
+                self.connects.iter_mut().for_each(|connecting| connecting.late = false);
+                self.reconnect();
+                self.connect_if_wanted();
+            }
+        }
+        for Connecting { id, .. } in settled {
+            self.reply(id, result.clone().map(|()| Reply::Done));
+        }
     }
 
     pub(super) fn reconnect(&mut self) {

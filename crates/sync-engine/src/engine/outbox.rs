@@ -78,6 +78,11 @@ impl Outbox {
         self.in_flight = 0;
     }
 
+    fn with_token(&self, token: &[u8; 16]) -> Option<BlobId> {
+        let waiting = self.rows.iter().find(|waiting| waiting.row.token.as_ref() == Some(token))?;
+        Some(waiting.row.blob_id)
+    }
+
     fn has_room(&self, bytes: usize) -> bool {
         self.rows.len() < MAX_ROWS && self.bytes + bytes <= MAX_BYTES
     }
@@ -120,7 +125,17 @@ impl Outbox {
 
 impl Engine {
     /// Seals the app's data, and stores it before it leaves.
-    pub(super) fn push(&mut self, id: CommandId, data: &[u8], ttl: Option<u32>) -> Result<(), EngineError> {
+    pub(super) fn push(
+        &mut self,
+        id: CommandId,
+        data: &[u8],
+        ttl: Option<u32>,
+        token: Option<[u8; 16]>,
+    ) -> Result<(), EngineError> {
+        if let Some(blob_id) = token.and_then(|token| self.outbox.with_token(&token)) {
+            self.reply_when_stored(id, Reply::Queued(blob_id));
+            return Ok(());
+        }
         let max = self.max_app_data();
         if data.len() > max {
             return Err(EngineError::TooLarge { max });
@@ -129,7 +144,7 @@ impl Engine {
             return Err(EngineError::OutboxFull);
         }
         self.ensure_group()?;
-        let blob_id = self.enqueue(Kind::Data, data.to_vec(), ttl)?;
+        let blob_id = self.enqueue(Kind::Data, data.to_vec(), ttl, token)?;
         self.reply_when_stored(id, Reply::Queued(blob_id));
         Ok(())
     }
@@ -145,6 +160,7 @@ impl Engine {
         kind: Kind,
         body: Vec<u8>,
         ttl: Option<u32>,
+        token: Option<[u8; 16]>,
     ) -> Result<BlobId, EngineError> {
         let blob_id = self.state.chain.take_blob_id();
         let chain = &self.state.chain;
@@ -164,7 +180,7 @@ impl Engine {
         chain.prev = blob::hash(&payload);
         chain.prev_expires = expires;
         let chain_change = chain.change();
-        let row = OutboxRow { blob_id, payload, ttl, seq, void: false };
+        let row = OutboxRow { blob_id, payload, ttl, seq, void: false, token };
         let position = self.outbox.add(row.clone());
         self.store([row.change(position), chain_change]);
         self.then(Then::Send(position));
@@ -310,7 +326,7 @@ impl Engine {
         let Ok(payload) = self.seal(blob_id, content) else {
             return;
         };
-        let row = OutboxRow { blob_id, payload, ttl: Some(0), seq: refused.seq, void: true };
+        let row = OutboxRow { blob_id, payload, ttl: Some(0), seq: refused.seq, void: true, token: None };
         let changes = vec![row.change(position), self.state.chain.change()];
         if let Some(front) = self.outbox.rows.front_mut() {
             self.outbox.bytes = self.outbox.bytes - front.row.payload.len() + row.payload.len();

@@ -7,7 +7,7 @@ use sync_e2ee::{Kind, Place};
 use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
 use sync_types::{
     Ack, BlobId, ChainId, Cursor, DeviceId, Devices, DevicesResponse, InviteKey, LookupKey, Message, Pull,
-    PullResponse, StoreId, StoredBlob,
+    PullResponse, StoredBlob,
 };
 
 use super::intake::{check_order, opened};
@@ -42,10 +42,10 @@ pub(super) struct Delivered {
     up_to: Cursor,
     items: VecDeque<(Cursor, Given)>,
     ids: BTreeMap<Cursor, BlobId>,
-    /// What it was given of a store that is gone, and has not said it has.
-    before_reset: Option<(StoreId, Vec<(Cursor, Given)>)>,
+    /// What it was given of the generation before, and has not said it has.
+    before_reset: Option<(u32, Vec<(Cursor, Given)>)>,
     /// The highest cursor that a page of this life named: an acknowledgement that does not say of which
-    /// store it is counts no further.
+    /// generation it is counts no further.
     bound: Cursor,
     /// Up to here the app knows that the log has holes.
     truncated: Cursor,
@@ -77,9 +77,9 @@ impl Delivered {
         }
     }
     /// The relay's log starts anew.
-    pub(super) fn start_over(&mut self, store_id: StoreId) {
+    pub(super) fn start_over(&mut self, generation: u32) {
         if !self.items.is_empty() {
-            self.before_reset = Some((store_id, self.items.drain(..).collect()));
+            self.before_reset = Some((generation, self.items.drain(..).collect()));
         }
         self.up_to = Cursor::ZERO;
         self.ids.clear();
@@ -201,8 +201,8 @@ impl Engine {
         let max_cursor = self.position();
         let given: Vec<_> = items.iter().map(|item| (item.blob.cursor, Given::from(item))).collect();
         let blobs = items.into_iter().map(|item| item.blob).collect();
-        let store_id = self.state.progress.store_id;
-        let page = Page { store_id, blobs, max_cursor, has_more: max_cursor < self.max_cursor };
+        let generation = self.state.progress.generation;
+        let page = Page { generation, blobs, max_cursor, has_more: max_cursor < self.max_cursor };
         self.delivered.items.extend(given);
         self.delivered.named(max_cursor);
         self.reply(id, Ok(Reply::Page(page)));
@@ -276,8 +276,8 @@ impl Engine {
             self.ask_page(id, max_cursor, limit);
         } else {
             self.delivered.named(max_cursor);
-            let store_id = self.state.progress.store_id;
-            self.reply(id, Ok(Reply::Page(Page { store_id, blobs, max_cursor, has_more })));
+            let generation = self.state.progress.generation;
+            self.reply(id, Ok(Reply::Page(Page { generation, blobs, max_cursor, has_more })));
         }
         Ok(())
     }
@@ -297,9 +297,9 @@ impl Engine {
     }
 
     /// The app says what it has.
-    pub(super) fn app_ack(&mut self, id: CommandId, cursor: Cursor, store_id: Option<StoreId>) {
-        match store_id {
-            Some(store_id) => self.app_has_page(PageEnd { store_id, cursor }),
+    pub(super) fn app_ack(&mut self, id: CommandId, cursor: Cursor, generation: Option<u32>) {
+        match generation {
+            Some(generation) => self.app_has_page(PageEnd { generation, cursor }),
             None => self.acknowledge(cursor.min(self.delivered.bound)),
         }
         self.reply_when_stored(id, Reply::Done);
@@ -318,11 +318,11 @@ impl Engine {
     }
 
     fn app_has_page(&mut self, end: PageEnd) {
-        if end.store_id == self.state.progress.store_id {
+        if end.generation == self.state.progress.generation {
             self.acknowledge(end.cursor);
-        } else if let Some((store_id, given)) = self.delivered.before_reset.take() {
-            // The page was of a store that is gone: it is not to be shown again when it comes back.
-            if store_id == end.store_id {
+        } else if let Some((generation, given)) = self.delivered.before_reset.take() {
+            // The page was of a log that is gone: it is not to be shown again when it comes back.
+            if generation == end.generation {
                 let read = given.into_iter().filter(|(at, _)| *at <= end.cursor).map(|(_, given)| given);
                 let changes = self.mark_given(read.collect());
                 self.store(changes);

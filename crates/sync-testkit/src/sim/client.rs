@@ -124,7 +124,7 @@ impl World {
             if n == 1 {
                 // The relay's key is not known yet, so the first connection has to be waited for.
                 let push = b"first".to_vec();
-                let command = Command::Push { data: Zeroizing::new(push.clone()), ttl: None };
+                let command = Command::Push { data: Zeroizing::new(push.clone()), ttl: None, token: None };
                 self.command(0, Asked::Push(push), command)?;
                 self.run_until(self.ms + 1_000)?;
             }
@@ -190,7 +190,7 @@ impl World {
             app.pushed += 1;
             let mut data = format!("{n}:{}:", app.pushed).into_bytes();
             data.resize(data.len() + size as usize, b'.');
-            let command = Command::Push { data: Zeroizing::new(data.clone()), ttl: None };
+            let command = Command::Push { data: Zeroizing::new(data.clone()), ttl: None, token: None };
             self.command(n, Asked::Push(data), command)?;
         }
         Ok(())
@@ -213,7 +213,7 @@ impl World {
 
     pub(super) fn app_acks(&mut self, n: usize) -> Result<(), String> {
         let Some(end) = self.clients[n].app.has else { return Ok(()) };
-        let command = Command::Ack { cursor: end.cursor, store_id: Some(end.store_id) };
+        let command = Command::Ack { cursor: end.cursor, generation: Some(end.generation) };
         self.command(n, Asked::Other, command)
     }
 

@@ -108,7 +108,7 @@ impl Device {
     }
 
     pub fn push(&mut self, data: &[u8]) -> CommandId {
-        self.command(Command::Push { data: Zeroizing::new(data.to_vec()), ttl: None })
+        self.command(Command::Push { data: Zeroizing::new(data.to_vec()), ttl: None, token: None })
     }
 
     /// The answer to a command, which must be there.

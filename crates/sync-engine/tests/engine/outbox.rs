@@ -1,0 +1,203 @@
+//! Pushes.
+
+use sync_engine::{Command, EngineError, Event, Input, Reply};
+use sync_types::{
+    BlobId, Cursor, ErrorBody, ErrorCode, Message, Notify, PullResponse, PushAck, PushBatchAck, Stored,
+    UnixMs, Welcome,
+};
+
+use crate::common::{Device, Peer, cursor, welcome};
+use crate::steps::{ack, joined, notify, online, push_of, read, sealed_by};
+
+#[test]
+fn a_push_is_promised_and_sent_only_after_it_is_durable() {
+    let (mut device, mut peer) = online();
+    device.disk_works = false;
+    let id = device.push(b"two");
+    assert!(!device.replies.contains_key(&id));
+    assert!(device.sent.is_empty());
+    device.disk_works = true;
+    device.input(Input::Tick);
+    assert!(matches!(device.reply(id), Ok(Reply::Queued(_))));
+    push_of(peer.receive_one(&mut device).1);
+}
+
+#[test]
+fn a_push_survives_a_restart_with_the_same_bytes() {
+    let (mut device, mut peer) = online();
+    device.push(b"two");
+    let sent = push_of(peer.receive_one(&mut device).1);
+    device.restart();
+    assert_eq!(device.engine.status().pending_push, 1);
+    device.command(Command::Connect);
+    let mut peer = Peer::welcome(&mut device, Welcome { max_cursor: cursor(3), ..welcome() });
+    let again: Vec<_> = peer.receive(&mut device).into_iter().map(|(_, m)| m).collect();
+    assert!(again.contains(&Message::Push(sent)), "{again:?}");
+}
+
+#[test]
+fn data_of_the_largest_size_is_taken_and_one_byte_more_is_not() {
+    let (mut device, _) = online();
+    let max = 1024 * 1024;
+    let id = device.push(&vec![0xa5; max]);
+    assert!(matches!(device.reply(id), Ok(Reply::Queued(_))));
+    let id = device.push(&vec![0xa5; max + 1]);
+    assert_eq!(device.reply(id).unwrap_err(), EngineError::TooLarge { max });
+    assert_eq!(device.engine.status().pending_push, 1);
+}
+
+#[test]
+fn a_rejected_push_becomes_a_void_blob_and_the_next_ones_go_on() {
+    let (mut device, mut peer) = online();
+    let id = device.push(b"two");
+    let Ok(Reply::Queued(blob_id)) = device.reply(id) else { panic!() };
+    let (nonce, message) = peer.receive_one(&mut device);
+    let refused = push_of(message);
+    assert_eq!(refused.blob_id, blob_id);
+    device.push(b"three");
+    peer.answer(&mut device, nonce, ErrorBody::new(ErrorCode::Conflict));
+    assert_eq!(device.take_events(), [Event::PushRejected { blob_id, code: ErrorCode::Conflict }]);
+    let (nonce, message) = peer.receive_one(&mut device);
+    let Message::PushBatch(batch) = message else { panic!("{message:?}") };
+    assert_eq!(batch.blobs.len(), 2, "the void blob, and the next push");
+    assert!(batch.blobs.iter().all(|b| b.blob_id != blob_id));
+    let stored = batch.blobs.iter().zip(3..).map(|(b, n)| Stored { blob_id: b.blob_id, cursor: cursor(n) });
+    peer.answer(&mut device, nonce, PushBatchAck { stored: stored.collect(), timestamp: UnixMs(1) });
+    assert_eq!(device.engine.status().pending_push, 0);
+}
+
+#[test]
+fn a_refused_batch_is_sent_one_by_one() {
+    let (mut device, mut peer) = online();
+    device.disk_works = false;
+    device.push(b"two");
+    device.push(b"three");
+    device.disk_works = true;
+    device.input(Input::Tick);
+    let (mut nonce, mut message) = peer.receive_one(&mut device);
+    let mut next = 3;
+    if let Message::Push(first) = message {
+        // The first became durable by itself: acknowledge it, and make a batch of the next two.
+        device.push(b"four");
+        peer.answer(&mut device, nonce, ack(&first, 3));
+        next = 4;
+        (nonce, message) = peer.receive_one(&mut device);
+    }
+    let Message::PushBatch(batch) = message else { panic!("{message:?}") };
+    peer.answer(&mut device, nonce, ErrorBody::new(ErrorCode::BlobTooLarge));
+    for (blob, n) in batch.blobs.iter().zip(next..) {
+        let (nonce, message) = peer.receive_one(&mut device);
+        let push = push_of(message);
+        assert_eq!(push, *blob);
+        peer.answer(&mut device, nonce, ack(&push, n));
+    }
+    assert_eq!(device.engine.status().pending_push, 0);
+}
+
+#[test]
+fn a_rate_limit_is_waited_out_and_a_full_relay_is_reported() {
+    let (mut device, mut peer) = online();
+    device.push(b"two");
+    let (nonce, message) = peer.receive_one(&mut device);
+    let push = push_of(message);
+    let limited = ErrorBody::new(ErrorCode::RateLimited).retry_after_ms(7_000);
+    peer.answer(&mut device, nonce, limited);
+    device.wait(6_900);
+    assert!(device.sent.is_empty(), "too early");
+    device.wait(200);
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert_eq!(push_of(message), push, "the same bytes");
+
+    peer.answer(&mut device, nonce, ErrorBody::new(ErrorCode::GroupStorageFull));
+    let events = device.take_events();
+    assert!(matches!(events[..], [Event::RelayFull { code: ErrorCode::GroupStorageFull, .. }]), "{events:?}");
+    assert_eq!(device.engine.status().pending_push, 1, "nothing is lost");
+}
+
+#[test]
+fn acknowledgements_of_what_was_not_sent_are_refused() {
+    for wrong in [
+        PushAck { blob_id: BlobId([0; 16]), cursor: cursor(9), timestamp: UnixMs(0) },
+        PushAck { blob_id: BlobId([1; 16]), cursor: Cursor::ZERO, timestamp: UnixMs(0) },
+    ] {
+        let (mut device, mut peer) = online();
+        device.push(b"two");
+        let (nonce, message) = peer.receive_one(&mut device);
+        let push = push_of(message);
+        let blob_id = if wrong.cursor == Cursor::ZERO { push.blob_id } else { wrong.blob_id };
+        peer.answer(&mut device, nonce, PushAck { blob_id, ..wrong });
+        assert!(device.take_events().contains(&Event::RelayMisbehaved));
+        assert_eq!(device.engine.status().pending_push, 1, "nothing is lost");
+    }
+}
+
+#[test]
+fn a_push_that_is_asked_for_twice_is_one_push() {
+    let mut device = Device::new();
+    let mut push = |token: u8| {
+        let token = Some([token; 16]);
+        let id = device.command(Command::Push { data: b"x".to_vec().into(), ttl: None, token });
+        let Ok(Reply::Queued(blob_id)) = device.reply(id) else { panic!() };
+        let pending = device.engine.status().pending_push;
+        device.restart();
+        (blob_id, pending)
+    };
+    let (first, _) = push(1);
+    // The announcement is the other one.
+    assert_eq!(push(1), (first, 2));
+    let (other, pending) = push(2);
+    assert_ne!(other, first);
+    assert_eq!(pending, 3);
+}
+
+#[test]
+fn a_relay_that_lowers_its_limit_blocks_neither_the_outbox_nor_what_is_stored() {
+    let (mut device, _, keys) = joined();
+    device.input(Input::Closed(None));
+    let mut noise = vec![0; 200_000];
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([1; 32]);
+    rand_core::RngCore::fill_bytes(&mut rng, &mut noise);
+    let id = device.push(&noise);
+    let Ok(Reply::Queued(blob_id)) = device.reply(id) else { panic!() };
+    device.wait(1_000);
+    let low = Welcome { max_blob_size: 20_000, max_cursor: cursor(2), ..welcome() };
+    let mut peer = Peer::welcome(&mut device, low);
+    assert!(device.take_events().contains(&Event::PushRejected { blob_id, code: ErrorCode::BlobTooLarge }));
+    // The push's place is held, and a large blob of earlier days is read.
+    let got = peer.receive(&mut device);
+    assert!(got.iter().any(|(_, message)| matches!(message, Message::Push(_))), "the void blob");
+    let pull = got.iter().find(|(_, message)| matches!(message, Message::Pull(_)));
+    let (envelope, _) = pull.unwrap();
+    let large = sealed_by(&device, Some(&keys), 2, &vec![b'x'; 500_000]);
+    let page =
+        PullResponse { blobs: vec![large], has_more: false, max_cursor: cursor(2), oldest_cursor: cursor(1) };
+    peer.answer(&mut device, envelope.nonce, page);
+    assert_eq!(read(&mut device, None).blobs[0].data.len(), 500_000);
+}
+
+#[test]
+fn a_full_relay_is_still_read_from_and_cannot_ask_for_more_than_minutes() {
+    let (mut device, mut peer, keys) = joined();
+    device.push(b"does not fit");
+    let (nonce, _) = peer.receive_one(&mut device);
+    let full = ErrorBody::new(ErrorCode::GroupStorageFull).retry_after_ms(u32::MAX);
+    peer.answer(&mut device, nonce, full);
+    let blob = sealed_by(&device, Some(&keys), 2, b"makes room");
+    peer.say(&mut device, Notify { payload: None, ..notify(&blob) });
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert!(matches!(message, Message::Pull(_)), "reading goes on");
+    let page =
+        PullResponse { blobs: vec![blob], has_more: false, max_cursor: cursor(2), oldest_cursor: cursor(1) };
+    peer.answer(&mut device, nonce, page);
+    for _ in 0..61 {
+        device.wait(5_000);
+        for (envelope, message) in peer.receive(&mut device) {
+            match message {
+                Message::Presence(own) => peer.answer(&mut device, envelope.nonce, own),
+                Message::Push(_) => return,
+                _ => {}
+            }
+        }
+    }
+    panic!("the push was not tried again within five minutes");
+}
