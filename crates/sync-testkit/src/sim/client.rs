@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rand_chacha::ChaCha20Rng;
 use sync_e2ee::{DeviceName, Invite};
 use sync_engine::{
-    BatchId, Change, Command, CommandId, Engine, Event, Input, NewDevice, Output, Page, PageEnd, Reply,
-    SealedInvite,
+    BatchId, Change, Command, CommandId, Engine, EngineError, Event, Input, NewDevice, Output, Page, PageEnd,
+    Reply, SealedInvite,
 };
 use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, InviteKey, LookupKey, RelayAddress};
 use zeroize::Zeroizing;
@@ -59,6 +59,7 @@ pub(super) struct Client {
 
 #[derive(Debug)]
 enum Asked {
+    Connect,
     Push(Vec<u8>),
     Read,
     Pull { after: Cursor },
@@ -118,7 +119,7 @@ impl World {
             self.clients[n].engine = Some(engine);
         }
         let (lookup, key) = (LookupKey([1; 16]), InviteKey::from_bytes([2; 32]));
-        self.command(0, Asked::Other, Command::Connect)?;
+        self.command(0, Asked::Connect, Command::Connect)?;
         for n in 1..self.clients.len() {
             let sealing = Command::SealInvite { lookup, key: key.clone() };
             if n == 1 {
@@ -133,7 +134,7 @@ impl World {
             let sealed = self.clients[0].invite.take().ok_or("no invite was sealed")?;
             let invite = Invite::open(&lookup, &key, &sealed.payload).map_err(text)?;
             self.command(n, Asked::Other, Command::Join(Box::new(invite)))?;
-            self.command(n, Asked::Other, Command::Connect)?;
+            self.command(n, Asked::Connect, Command::Connect)?;
         }
         self.run_until(self.ms + 2_000)
     }
@@ -154,7 +155,7 @@ impl World {
         let unsure = app.read.iter().filter(|((life, cursor), _)| *life == app.resets && *cursor > durable);
         app.may_repeat.extend(unsure.map(|(_, (_, data))| data.clone()));
         app.may_repeat.extend(app.unsure.drain(..));
-        self.command(n, Asked::Other, Command::Connect)
+        self.command(n, Asked::Connect, Command::Connect)
     }
 
     /// A device loses power: what its disk had not finished is gone.
@@ -328,7 +329,8 @@ impl World {
                     (Asked::Push(data), Ok(Reply::Queued(blob_id))) => {
                         self.clients[n].app.promised.insert(blob_id, data);
                     }
-                    (Asked::Push(_), Err(sync_engine::EngineError::OutboxFull)) => {}
+                    (Asked::Push(_), Err(EngineError::OutboxFull)) => {}
+                    (Asked::Connect, Ok(Reply::Done) | Err(EngineError::Unreachable)) => {}
                     (Asked::Read, Ok(Reply::Page(page))) => self.app_saves(n, page)?,
                     (Asked::Pull { after }, Ok(Reply::Page(page))) => ascending(&page, after)?,
                     (Asked::Other, Ok(Reply::Invite(invite))) => self.clients[n].invite = Some(invite),
