@@ -129,6 +129,11 @@ function refusedFrames() {
   const record = (flag, length) => Buffer.concat([Buffer.from([flag]), repeat(7, length)]);
   const refuse = (name, error, frames) => ({ case: name, frames: frames.map(hexOf), error });
   const [good, second] = seal(record(1, 5), record(1, 6));
+  const theOtherWay = (() => {
+    const h = handshake(parties);
+    h.first(); h.second(); h.third();
+    return h.split().relay.encrypt(NO_AD, record(1, 5));
+  })();
   const tampered = Buffer.from(good);
   tampered[3] ^= 1;
   return [
@@ -138,6 +143,7 @@ function refusedFrames() {
     refuse('cut short', 'Decrypt', [good.subarray(0, good.length - 1)]),
     refuse('a frame again', 'Decrypt', [good, good]),
     refuse('a frame left out', 'Decrypt', [second]),
+    refuse('a frame of the other direction', 'Decrypt', [theOtherWay]),
     refuse('an empty record', 'Record', seal(Buffer.alloc(0))),
     refuse('a flag of 2', 'Record', seal(record(2, 5))),
     refuse('a flag of 255', 'Record', seal(record(255, 5))),

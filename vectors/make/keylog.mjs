@@ -3,6 +3,7 @@
 import { ascii, hex, repeat, u32be, unhex } from './bytes.mjs';
 import { publicKey, sha256, sign } from './keys.mjs';
 import { keyLog } from './layout.mjs';
+import { withTorsion, withoutNonce } from './lax.mjs';
 import * as m from './msgpack.mjs';
 
 const seed = (n) => repeat(n, 32);
@@ -121,6 +122,7 @@ function continuations() {
     case: name, group_id: group, known: hex(keyLog(known)), bytes: hex(keyLog(fields)), ...(error && { error }),
   });
   const broken = changed(log(1, 2, 5), 1, (last) => ({ signature: flip(last.signature) }));
+  const otherContent = changed(log(1, 2, 3), 1, () => link(unhex(group), 2, 2, 3, 0xc1));
   return {
     accepted: [
       one('the same', log(1, 2, 3), log(1, 2, 3)),
@@ -129,6 +131,7 @@ function continuations() {
     ],
     refused: [
       one('another key at the same epoch', log(1, 2, 3), log(1, 2, 5), 'Conflict'),
+      one('the same key, signed with another content hash', log(1, 2, 3), otherContent, 'Conflict'),
       one('another key earlier on', log(1, 2, 3), log(1, 4, 3, 6), 'Conflict'),
       one('another key, without a valid signature', log(1, 2, 3), broken, 'BadSignature'),
       one('longer by a link that is not signed', log(1, 2), changed(log(1, 2, 3), 1, () => ({ signature: '00'.repeat(64) })), 'BadSignature'),
@@ -160,6 +163,8 @@ function proofs() {
       refuse('of another device', 'BadSignature', { device_id: hex(otherDevice) }),
       refuse('by another key', 'BadSignature', { auth_key: hex(authKey(1)) }),
       refuse('a second form of the same signature', 'BadSignature', malleable({ signature })),
+      refuse('a signature whose first half is of small order', 'BadSignature', withoutNonce(seed(2), transcript(fields))),
+      refuse('a signature that holds only after multiplication by the cofactor', 'BadSignature', withTorsion(transcript(fields))),
       refuse('a weak key', 'InvalidKey', { auth_key: `01${'00'.repeat(31)}` }),
     ],
   };

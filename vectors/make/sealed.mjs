@@ -2,7 +2,7 @@
 
 import crypto from 'node:crypto';
 import { ascii, hex, repeat, u32be, unhex } from './bytes.mjs';
-import { publicKey, sha256 } from './keys.mjs';
+import { publicKey, sha256, sign } from './keys.mjs';
 import { keyLog } from './layout.mjs';
 import * as m from './msgpack.mjs';
 import { seal } from './xchacha.mjs';
@@ -108,8 +108,9 @@ function blobs() {
       exact('control', { ...first, kind: 1 }, hex(m.array([m.uint(2)]))),
       exact('void', { ...first, kind: 2 }, '4a'.repeat(32)),
       exact('the largest numbers', { ...first, seq: Number.MAX_SAFE_INTEGER, prev_expires: Number.MAX_SAFE_INTEGER }, ''),
-      exact('the last length that is padded to 256', first, '07*177'),
-      exact('one more', first, '07*178'),
+      exact('the last length that is padded to 256', first, '07*196'),
+      exact('one more', first, '07*197'),
+      exact('the last length before another step', first, '07*212'),
       exact('of a later epoch', first, text, { epoch: 7 }),
       packed('packed, literals only', hex(repeat(0x61, 8)), literals),
       packed('packed, a run', hex(repeat(0x61, 1 + 286 + 5)), run),
@@ -139,6 +140,8 @@ function blobs() {
       refuse('packed, larger than allowed', 'TooLarge', lz4(9, literals), context, 8),
       refuse('packed, longer than it says', 'Malformed', lz4(7, literals)),
       refuse('packed, shorter than it says', 'Malformed', lz4(9, literals)),
+      refuse('packed, a block that ends within a match', 'Malformed', lz4(9, Buffer.concat([literals, Buffer.from([1])]))),
+      refuse('packed, no block', 'Malformed', lz4(1, Buffer.alloc(0))),
       refuse('packed, without a length', 'Malformed', inside(content(first, 1, Buffer.from([1, 0])))),
       refuse('packed, a match before the start', 'Malformed', lz4(20, unhex('10 61 0200'))),
     ],
@@ -166,6 +169,11 @@ function names() {
       refuse('no name', 'Malformed', sealWith(fill(m.str('')))),
       refuse('63 bytes', 'Malformed', sealWith(m.str('x'.repeat(63)))),
       refuse('a line break', 'Malformed', sealWith(fill(m.str('a\nb')))),
+      refuse('a control character past ASCII', 'Malformed', sealWith(fill(m.str('a\u0085b')))),
+      refuse('a no-break space at the start', 'Malformed', sealWith(fill(m.str('\u00a0ada')))),
+      refuse('not UTF-8', 'Malformed', sealWith(fill(unhex('a2c328')))),
+      refuse('another ciphertext', 'Decrypt', (() => { const out = Buffer.from(good); out[40] ^= 1; return out; })()),
+      refuse('another format, and short', 'UnknownFormat', Buffer.from([2])),
       refuse('a space at the end', 'Malformed', sealWith(fill(m.str('ada ')))),
       refuse('padding that is not zero', 'Malformed', sealWith(Buffer.concat([m.str('ada'), repeat(1, 60)]))),
       refuse('bytes instead of text', 'Malformed', sealWith(fill(m.bin(Buffer.from('ada'))))),
@@ -217,6 +225,17 @@ function invites() {
     created_by: context.sender,
     expires: 1767225600000,
   };
+  const next = { secret: repeat(0x5f, 32), content_hash: 'c0'.repeat(32) };
+  const nextAuth = schedule(next.secret).auth;
+  const statement = Buffer.concat([
+    ascii('sync-relay rotate v1'), unhex(context.group_id), u32be(1), nextAuth, unhex(next.content_hash)]);
+  const signature = hex(sign(hkdf(secret, 'sync-relay auth seed v1'), statement));
+  const rotated = {
+    ...good,
+    key_log: { genesis: hex(keys.auth), links: [{ auth_key: hex(nextAuth), content_hash: next.content_hash, signature }] },
+    epoch: 1,
+    secret: hex(next.secret),
+  };
   const tipOf = (tip) => (tip ? m.array([bin(tip.chain_id), m.uint(tip.seq), bin(tip.hash)]) : m.nil);
   const encode = (i) => m.array([
     m.str(i.relay), bin(i.relay_key), bin(i.group_id), keyLog(i.key_log), m.uint(i.epoch), bin(i.secret),
@@ -236,6 +255,7 @@ function invites() {
     accepted: [
       accept('into a group of two', good),
       accept('into a group of nobody who was seen yet', { ...good, roster: [], seen: null }),
+      accept('into a group that was rotated', rotated),
     ],
     refused: [
       refuse('nothing', 'Decrypt', Buffer.alloc(0)),
@@ -250,6 +270,13 @@ function invites() {
       refuse('another group than its key log', 'Malformed', changed({ group_id: '9b'.repeat(32) })),
       refuse('another epoch than its key log', 'Malformed', changed({ epoch: 1 })),
       refuse('another secret than its key log', 'Malformed', changed({ secret: '5f'.repeat(32) })),
+      refuse('the secret of the epoch before', 'Malformed', sealWith(encode({ ...rotated, secret: good.secret }))),
+      refuse('a key log that ends an epoch early', 'Malformed', sealWith(encode({ ...rotated, key_log: good.key_log }))),
+      refuse('a key log whose signature is wrong', 'Malformed', sealWith(encode({
+        ...rotated, key_log: { ...rotated.key_log, links: [{ ...rotated.key_log.links[0], signature: '51'.repeat(64) }] } }))),
+      refuse('a device whose key is not canonical', 'Malformed', changed({ roster: [{ ...good.roster[0], device_id: 'ff'.repeat(32) }] })),
+      refuse('an inviter whose key is not canonical', 'Malformed', changed({ created_by: 'ff'.repeat(32) })),
+      refuse('a name of 63 bytes', 'Malformed', changed({ roster: [{ ...good.roster[0], name: 'x'.repeat(63) }] })),
       refuse('a platform of 33 bytes', 'Malformed', changed({ roster: [{ ...good.roster[1], platform: 'y'.repeat(33) }] })),
       refuse('bytes behind it', 'Malformed', sealWith(Buffer.concat([encode(good), m.nil]))),
     ],

@@ -31,6 +31,8 @@ function inviteCodes() {
       accept('in small letters', '0123-4567-89ab-cdef'),
       accept('without hyphens', '0123456789ABCDEF'),
       accept('with spaces', ' 0123 4567 89AB CDEF '),
+      accept('with tabs and line breaks', '\t0123-4567\r\n89AB-CDEF\n'),
+      accept('as long as it may be', `0123-4567-89AB-CDEF${' '.repeat(45)}`),
       accept('I, L and O for 1, 1 and 0', 'OI23-4567-89AB-CDEF'),
       accept('i, l and o for 1, 1 and 0', 'ol23-4567-89ab-cdef'),
       accept('all zeros', '0000-0000-0000-0000', repeat(0, 10)),
@@ -43,7 +45,7 @@ function inviteCodes() {
       refuse('a U', '0123-4567-89AB-CDEU'),
       refuse('an underscore', '0123_4567_89AB_CDEF'),
       refuse('a letter of another script that looks like A', '0123-4567-89\u0410B-CDEF'),
-      refuse('longer than anybody types', `0123-4567-89AB-CDEF${' '.repeat(60)}`),
+      refuse('longer than anybody types', `0123-4567-89AB-CDEF${' '.repeat(46)}`),
     ],
   };
 }
@@ -54,6 +56,7 @@ function lookupKeys() {
     accepted: [
       accept('as it is sent', lookupText),
       accept('in small letters', lookupText.toLowerCase()),
+      accept('I, L and O for 1, 1 and 0', lookupText.replaceAll('0', 'O').replace('1', 'I').replace('1', 'l')),
       accept('all ones', `${'Z'.repeat(25)}W`, repeat(0xff, 16)),
     ],
     refused: [
@@ -198,6 +201,10 @@ function relayUrls() {
       refuse('a port that is no number', 'https://relay.example:http', 'NotAUrl'),
       refuse('a port without a number', 'https://relay.example:', 'NotAUrl'),
       refuse('a port that does not exist', 'https://relay.example:65536', 'NotAUrl'),
+      refuse('a port with a leading zero', 'https://relay.example:080', 'NotAUrl'),
+      refuse('a port with a sign', 'https://relay.example:+80', 'NotAUrl'),
+      refuse('two ports', 'https://relay.example:80:80', 'NotAUrl'),
+      refuse('a zone behind an IPv6 address', 'https://[fe80::1%25eth0]', 'NotAUrl'),
       refuse('an unfinished IPv6 address', 'https://[::1', 'NotAUrl'),
       refuse('an IPv6 address that is none', 'https://[1:2:3]', 'NotAUrl'),
       refuse('a bracket in a name', 'https://relay[.example:9', 'NotAUrl'),
