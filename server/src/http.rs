@@ -2,6 +2,7 @@
 
 mod info;
 mod invite;
+mod page;
 mod problem;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::relay::Relay;
 use crate::socket;
+use page::Page;
 use problem::Problem;
 
 /// Largest body of a request, in bytes: a sealed invite in base64 and what stands around it.
@@ -35,12 +37,12 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
         // HEAD would otherwise be a GET whose answer is thrown away, and the invite with it.
         .route("/invite/{lookup_key}", get(invite::claim).head(method_not_allowed).delete(invite::revoke))
         .route("/invite/{lookup_key}/status", get(invite::status))
-        .route("/join", get(info::join))
         .route("/health", get(info::health))
         .route("/.well-known/sync-relay", get(info::well_known))
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(relay)
+        .merge(page::routes(Page::embedded()))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
         .layer(cors())

@@ -21,6 +21,8 @@ mod config;
 mod fanout;
 mod http;
 mod memory;
+#[cfg(feature = "record")]
+pub mod record;
 mod relay;
 mod socket;
 pub mod sqlite;

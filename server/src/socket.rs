@@ -182,6 +182,8 @@ impl Connection {
             Message::Binary(frame) => {
                 trace!(bytes = frame.len(), "in");
                 self.session.handle_frame(&frame, now);
+                #[cfg(feature = "record")]
+                crate::record::write(&self.session.take_recorded());
             }
             Message::Text(_) => self.session.handle_text(),
             Message::Ping(_) | Message::Pong(_) => self.session.handle_alive(now),

@@ -1,10 +1,12 @@
 //! `cargo xtask ci`: every check, one after the other, to the end even when one fails.
 
+use std::ffi::OsStr;
+
 use anyhow::{Result, bail, ensure};
 
 use crate::run::{cargo, each_line, installed, output, root, show};
 use crate::tally::{Counts, Tally};
-use crate::{demo, laws, wasm};
+use crate::{assemble, browser, demo, laws, wasm};
 
 /// Packages that have tests marked `#[ignore = "heavy: …"]`. Those are left out of the ordinary run and
 /// run here at full speed; no package beyond these may have ignored tests.
@@ -24,18 +26,22 @@ struct State {
     ignored: Option<u64>,
 }
 
-const STEPS: [(&str, Step); 16] = [
+const STEPS: [(&str, Step); 20] = [
     ("tools", |_| one(tools())),
     ("format", |_| one(show(&mut cargo(["fmt", "--all", "--", "--check"])))),
+    ("page", |_| one(assemble::build().map(|_| ()))),
     ("clippy", |_| one(clippy())),
     ("tests", tests),
     ("heavy-tests", heavy_tests),
+    ("page-modules", |_| browser::unit_tests()),
+    ("browser", |_| browser::tests()),
     ("docs", |_| one(docs())),
     ("law-1-relay-cannot-decrypt", |_| one(laws::relay_cannot_decrypt())),
     ("law-2-no-host-dependencies", |_| one(laws::pure_crates_have_pure_dependencies())),
     ("law-2-no-clock", |_| one(laws::clippy_refuses_the_host())),
     ("law-3-wasm-without-host", |_| one(wasm::pure_crates_import_nothing())),
     ("law-4-same-bytes-in-wasm", |_| one(wasm::vectors_agree())),
+    ("law-4-same-tests-in-wasm", |_| count(&wasm::pure_tests()?, &[])),
     ("law-5-vectors-for-every-type", |_| one(every_type_has_vectors())),
     ("vectors-by-another-hand", |_| one(independent_vectors())),
     ("scripts", |_| one(scripts())),
@@ -110,7 +116,7 @@ fn heavy_tests(state: &mut State) -> Result<Counts> {
 }
 
 /// Runs tests and counts them.
-fn count(cargo_args: &[&str], test_args: &[&str]) -> Result<Counts> {
+fn count<S: AsRef<OsStr>>(cargo_args: &[S], test_args: &[&str]) -> Result<Counts> {
     let mut counts = Counts::default();
     let mut command = cargo(cargo_args);
     command.arg("--").args(test_args);

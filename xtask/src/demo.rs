@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::assemble;
 use crate::run::{self, cargo, show, target_dir};
 use relay::Relay;
 
@@ -23,7 +24,8 @@ pub(crate) fn show_and_wait() -> Result<()> {
     println!("A relay is running at {url} in {}.", stage.folder.path().display());
     let mut init = stage.first();
     run::output(init.args(["init", "--name", "First device", "--relay", &url]))?;
-    println!("\nIn a second terminal, type these (CODE is the one below):\n");
+    println!("\nOpen the link below in a browser, and press Join.");
+    println!("Or, in a second terminal, type these (CODE is the one below):\n");
     let second =
         format!("SYNC_KEYCHAIN=off {} --home {}", stage.cli.display(), stage.home("second").display());
     println!("    alias second='{second}'");
@@ -82,7 +84,8 @@ struct Stage {
 
 impl Stage {
     fn set() -> Result<Self> {
-        println!("Building the relay and the command line …");
+        println!("Building the page, the relay and the command line …");
+        assemble::build()?;
         show(&mut cargo(["build", "--quiet", "--package", "sync-relay", "--package", "sync-cli", "--bins"]))?;
         let built = target_dir()?.join("debug");
         let folder = tempfile::Builder::new().prefix("sync-relay-demo-").tempdir()?;

@@ -1,12 +1,18 @@
 //! `cargo xtask …`: builds, checks and demonstrates Sync Relay. Nothing here ships.
 //!
 //! - `cargo xtask ci` runs every check there is, and is all that CI runs.
+//! - `cargo xtask wasm` builds the browser's client, as an npm package.
+//! - `cargo xtask page` puts the page together that a relay carries, the client included.
+//! - `cargo xtask bench-page` measures how long a person waits for it.
 //! - `cargo xtask demo` shows the product working in one terminal and a half.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod assemble;
+mod browser;
 mod ci;
 mod demo;
 mod laws;
+mod page;
 mod run;
 mod tally;
 mod wasm;
@@ -33,6 +39,12 @@ enum Command {
         #[arg(long, value_name = "STEP", value_parser = ci::names())]
         skip: Vec<String>,
     },
+    /// Build the browser's client into client-wasm/pkg, and weigh it
+    Wasm,
+    /// Put the page together that the relay carries, in web-demo/dist
+    Page,
+    /// Measure how long a person waits for the page, in a browser
+    BenchPage,
     /// Start a relay in a temporary folder and pair a device with it
     Demo {
         /// Play both devices, check what arrives, and exit
@@ -44,6 +56,9 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Ci { only, skip } => ci::run(&only, &skip),
+        Command::Wasm => page::build_wasm().map(|_| true),
+        Command::Page => assemble::build().map(|_| true),
+        Command::BenchPage => browser::bench(),
         Command::Demo { check: true } => demo::check().map(|()| true),
         Command::Demo { check: false } => demo::show_and_wait().map(|()| true),
     };

@@ -33,6 +33,14 @@ impl Counts {
             }
         }
     }
+
+    /// Adds what a line of the Test Anything Protocol says, if it is one of those that Node.js ends with.
+    pub(crate) fn add_tap_line(&mut self, line: &str) {
+        let number = |what| line.strip_prefix(what).and_then(|rest: &str| rest.trim().parse::<u64>().ok());
+        self.passed += number("# pass ").unwrap_or(0);
+        self.failed += number("# fail ").or_else(|| number("# cancelled ")).unwrap_or(0);
+        self.ignored += number("# skipped ").or_else(|| number("# todo ")).unwrap_or(0);
+    }
 }
 
 /// All steps of a run.
@@ -102,6 +110,17 @@ mod tests {
             counts.add_line(line);
         }
         assert_eq!(counts, Counts { passed: 6, failed: 2, ignored: 1 });
+    }
+
+    #[test]
+    fn the_end_of_a_node_run_adds_up() {
+        let mut counts = Counts::default();
+        for line in
+            ["ok 1 - a", "# tests 9", "# pass 4", "# fail 2", "# cancelled 1", "# skipped 1", "# todo 1"]
+        {
+            counts.add_tap_line(line);
+        }
+        assert_eq!(counts, Counts { passed: 4, failed: 3, ignored: 2 });
     }
 
     #[test]

@@ -13,20 +13,26 @@ use crate::laws::{PURE, write_probe};
 use crate::run::{cargo, installed, output, root, show, target_dir};
 
 const TARGET: &str = "wasm32-unknown-unknown";
+/// Where test programs find a command line and an output, and nothing else.
+const TEST_TARGET: &str = "wasm32-wasip1";
 
 /// Makes sure that the compiler can build for wasm32.
 pub(crate) fn ensure_target() -> Result<()> {
+    ensure(TARGET)
+}
+
+fn ensure(target: &str) -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = output(Command::new(rustc).args(["--print", "sysroot"]).current_dir(root()))?;
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).is_dir() {
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(target).is_dir() {
         return Ok(());
     }
     ensure!(
         installed("rustup"),
-        "the Rust target {TARGET} is missing, and so is rustup, which would add it: install either"
+        "the Rust target {target} is missing, and so is rustup, which would add it: install either"
     );
-    println!("adding the Rust target {TARGET}");
-    show(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root()))
+    println!("adding the Rust target {target}");
+    show(Command::new("rustup").args(["target", "add", target]).current_dir(root()))
 }
 
 /// Builds every pure crate for wasm32, whole, and looks at what it asks of its host.
@@ -68,6 +74,21 @@ pub(crate) fn vectors_agree() -> Result<()> {
         ),
         None => bail!("Node.js was stopped ({status})"),
     }
+}
+
+/// What cargo needs to be told to run the pure crates' tests in WebAssembly, with the same functions as
+/// natively.
+pub(crate) fn pure_tests() -> Result<Vec<String>> {
+    ensure(TEST_TARGET)?;
+    let run = root().join("xtask/wasi-run.mjs");
+    let runner = format!("target.{TEST_TARGET}.runner=['node', '--no-warnings', '{}']", run.display());
+    let mut args =
+        vec!["test".to_owned(), "--no-fail-fast".to_owned(), "--lib".to_owned(), "--tests".to_owned()];
+    args.extend(["--target".to_owned(), TEST_TARGET.to_owned(), "--config".to_owned(), runner]);
+    // The vectors have a check of their own, without even WASI.
+    let tested = PURE.iter().filter(|package| **package != "sync-vectors");
+    args.extend(tested.flat_map(|package| ["--package".to_owned(), (*package).to_owned()]));
+    Ok(args)
 }
 
 /// The host functions, memories and so on that a module wants, as `module.name`.

@@ -126,6 +126,8 @@ pub struct Session {
     group: GroupId,
     refused: u8,
     admitted: bool,
+    #[cfg(feature = "record")]
+    recorded: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for Session {
@@ -158,7 +160,15 @@ impl Session {
             group: GroupId::NONE,
             refused: 0,
             admitted: false,
+            #[cfg(feature = "record")]
+            recorded: Vec::new(),
         }
+    }
+
+    /// The envelopes that were decrypted since the last call.
+    #[cfg(feature = "record")]
+    pub fn take_recorded(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.recorded)
     }
 
     /// A binary WebSocket message came in.
@@ -315,6 +325,8 @@ impl Session {
     }
 
     fn on_envelope(&mut self, bytes: &[u8], now: Now) {
+        #[cfg(feature = "record")]
+        self.recorded.push(bytes.to_vec());
         let (envelope, message) = match Envelope::open(bytes) {
             Ok(opened) => opened,
             Err(error) => {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
 use serde::Serialize;
 use sync_relay_core::GroupCreation;
 use sync_relay_core::store::{ReadOp, ReadResult, Store};
@@ -89,13 +87,4 @@ pub(super) async fn well_known(State(relay): State<Arc<Relay>>) -> Json<WellKnow
             invite_lifetime: INVITE_LIFETIME.as_secs(),
         },
     })
-}
-
-/// `GET /join`: where a join link leads when no app opens it. What follows the `#` never comes here.
-pub(super) async fn join() -> impl IntoResponse {
-    let text = "This is a link to join a group of devices on this relay.\n\n\
-                This relay has no page for it. Open the link in an app that uses the relay, or run\n\n    \
-                sync-cli pair --join 'LINK'\n\n\
-                with the whole link, including everything after the #.\n";
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)
 }

@@ -1,0 +1,81 @@
+// What a person does with the page.
+
+/** The page of a profile, at an address of the relay. */
+export class Notebook {
+  static async open(context, url) {
+    const page = await context.newPage();
+    await page.goto(url);
+    return new Notebook(page);
+  }
+
+  constructor(page) {
+    this.page = page;
+  }
+
+  get(testId) {
+    return this.page.getByTestId(testId);
+  }
+
+  async state(state) {
+    await this.page.locator(`html[data-state="${state}"]`).waitFor();
+  }
+
+  async start(name) {
+    await this.get("start-name").fill(name);
+    await this.get("start-button").click();
+    await this.state("joined");
+  }
+
+  /** Makes an invite; gives its link and its code. */
+  async invite() {
+    await this.get("invite").click();
+    await this.get("invite-code").filter({ hasText: /\S/ }).waitFor();
+    const link = await this.get("invite-link").inputValue();
+    const code = await this.get("invite-code").textContent();
+    return { link, code: code.trim() };
+  }
+
+  async closeInvite() {
+    await this.get("invite-dialog").getByLabel("Close").click();
+  }
+
+  /** On the page that a link opens. */
+  async join(name) {
+    await this.get("join-name").fill(name);
+    await this.get("join-button").click();
+    await this.state("joined");
+  }
+
+  async write(text) {
+    await this.get("new-note").fill(text);
+    await this.get("add-note").click();
+  }
+
+  note(text) {
+    return this.get("notes").getByRole("listitem").filter({ hasText: text });
+  }
+
+  async sees(...texts) {
+    for (const text of texts) await this.note(text).first().waitFor();
+  }
+
+  async online() {
+    await this.get("state").filter({ hasText: /^on-?line/i }).waitFor();
+  }
+
+  async nothingQueued() {
+    await this.get("queue").filter({ hasText: /^0 waiting$/ }).waitFor();
+  }
+}
+
+/** Two profiles of one notebook, the second joined by link. */
+export async function pair(relay, one, two) {
+  const a = await Notebook.open(one, relay.url);
+  await a.start("Laptop");
+  const { link } = await a.invite();
+  const b = await Notebook.open(two, link);
+  await b.join("Phone");
+  await a.get("invite-joined").waitFor();
+  await a.closeInvite();
+  return [a, b];
+}

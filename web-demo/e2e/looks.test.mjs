@@ -1,0 +1,104 @@
+// Every state of the page is usable by keyboard and screen reader, light and dark, wide and narrow. With SHOTS set to a
+// folder, pictures of all of them go there.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import AxeBuilder from "@axe-core/playwright";
+
+import { profile, useBrowser } from "./lib/browser.mjs";
+import { Notebook, pair } from "./lib/notebook.mjs";
+import { Relay } from "./lib/relay.mjs";
+
+useBrowser();
+
+/** No finding of axe that is serious, and nothing that sticks out of the window. */
+async function looksWell(notebook, name) {
+  const { page } = notebook;
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  assert.deepEqual(serious.map(({ id, nodes }) => `${name}: ${id} ${nodes.map((node) => node.target).join(" ")}`), []);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(wide <= 0, `${name} is ${wide} pixels too wide`);
+}
+
+for (const [look, options] of [
+  ["light", { colorScheme: "light" }],
+  ["dark", { colorScheme: "dark" }],
+  ["narrow", { viewport: { width: 360, height: 740 } }],
+]) {
+  test(`the page looks well: ${look}`, async (t) => {
+    const relay = await Relay.start(t);
+    const context = await profile(t, { ...options, reducedMotion: "reduce" });
+    const a = await Notebook.open(context, relay.url);
+    await a.state("empty");
+    await looksWell(a, `${look}-1-start`);
+    await a.start("Laptop");
+    await a.write("Sourdough\n\n500 g flour\n350 g water\n100 g starter\n10 g salt");
+    const { link } = await a.invite();
+    await looksWell(a, `${look}-2-invite`);
+    const other = await profile(t, { ...options, reducedMotion: "reduce" });
+    const b = await Notebook.open(other, link);
+    await b.get("join-button").waitFor();
+    await looksWell(b, `${look}-3-join`);
+    await b.join("Phone");
+    await a.get("invite-joined").waitFor();
+    await a.closeInvite();
+    await b.write("Train to Lyon: Friday, 9:12, coach 4");
+    await a.write("Call the dentist");
+    await b.sees("Call the dentist", "Sourdough");
+    await a.sees("Train to Lyon");
+    await looksWell(a, `${look}-4-joined`);
+    await other.setOffline(true);
+    await b.write("Written in the tunnel");
+    await b.get("unsent").waitFor();
+    await b.get("state").filter({ hasText: /off-?line/i }).waitFor();
+    await looksWell(b, `${look}-5-offline`);
+  });
+}
+
+test("a person with a keyboard alone starts, writes and invites", async (t) => {
+  const relay = await Relay.start(t);
+  const notebook = await Notebook.open(await profile(t), relay.url);
+  await notebook.state("empty");
+  const { keyboard } = notebook.page;
+  const focused = () => notebook.page.evaluate(() => document.activeElement?.dataset.testid);
+  const tabTo = async (testId) => {
+    for (let n = 0; n < 40; n += 1) {
+      if ((await focused()) === testId) return;
+      await keyboard.press("Tab");
+    }
+    assert.fail(`${testId} cannot be reached by Tab`);
+  };
+  await tabTo("start-name");
+  await keyboard.press("ControlOrMeta+A");
+  await keyboard.type("Keyboard");
+  await keyboard.press("Enter");
+  await notebook.state("joined");
+  await tabTo("new-note");
+  await keyboard.type("typed");
+  await keyboard.press("Control+Enter");
+  await notebook.sees("typed");
+  await tabTo("invite");
+  await keyboard.press("Enter");
+  await notebook.get("invite-code").filter({ hasText: /\S/ }).waitFor();
+  await keyboard.press("Escape");
+  await notebook.get("invite-dialog").waitFor({ state: "hidden" });
+  assert.equal(await focused(), "invite", "focus returns to where it was");
+});
+
+test("the QR code of an invite is its link", async (t) => {
+  const relay = await Relay.start(t);
+  const notebook = await Notebook.open(await profile(t), relay.url);
+  await notebook.start("Laptop");
+  const { link } = await notebook.invite();
+  // Read by the page's own reader, from a picture, as a camera would give it.
+  const picture = await notebook.get("invite-qr").screenshot();
+  const scanner = await Notebook.open(await profile(t), relay.url);
+  await scanner.get("scan").click();
+  await scanner.get("scan-file").setInputFiles({ name: "qr.png", mimeType: "image/png", buffer: picture });
+  await scanner.join("Phone");
+  await notebook.get("invite-joined").waitFor();
+  assert.match(link, /#v1\./);
+});

@@ -1,0 +1,102 @@
+// What a person notices when the network, the relay or the browser goes away.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { profile, useBrowser } from "./lib/browser.mjs";
+import { Notebook, pair } from "./lib/notebook.mjs";
+import { Relay } from "./lib/relay.mjs";
+
+useBrowser();
+
+test("three notes written off-line arrive, each once", async (t) => {
+  const relay = await Relay.start(t);
+  const two = await profile(t);
+  const [a, b] = await pair(relay, await profile(t), two);
+  await two.setOffline(true);
+  const texts = ["first off-line", "second off-line", "third off-line"];
+  for (const text of texts) {
+    await b.write(text);
+    await b.sees(text);
+  }
+  await b.get("unsent").nth(2).waitFor();
+  await two.setOffline(false);
+  await a.sees(...texts);
+  await b.nothingQueued();
+  assert.equal(await a.get("note").count(), 3);
+  assert.equal(await b.get("unsent").count(), 0);
+});
+
+test("a relay that is killed and comes back is found again by the open page", async (t) => {
+  const relay = await Relay.start(t);
+  const [a, b] = await pair(relay, await profile(t), await profile(t));
+  await a.write("before");
+  await b.sees("before");
+  await relay.kill();
+  await a.get("state").filter({ hasText: /off-?line|connecting/i }).waitFor();
+  await a.write("while it was away");
+  await a.get("unsent").waitFor();
+  await relay.restart();
+  await b.sees("while it was away");
+  await a.online();
+  assert.equal(await b.get("note").count(), 2);
+});
+
+test("a reload keeps who it is and what it has", async (t) => {
+  const relay = await Relay.start(t);
+  const context = await profile(t);
+  const [a, b] = await pair(relay, await profile(t), context);
+  await a.write("kept");
+  await b.sees("kept");
+  await b.page.reload();
+  await b.state("joined");
+  await b.sees("kept");
+  await b.write("the same device");
+  await a.sees("the same device");
+  assert.equal(await a.get("devices").getByRole("listitem").count(), 2);
+  // Also with no relay at all: the page starts from what the browser has.
+  await relay.kill();
+  await b.page.reload();
+  await b.state("joined");
+  await b.sees("kept", "the same device");
+});
+
+test("an evicted store is named, and joining again brings the notes back", async (t) => {
+  const relay = await Relay.start(t);
+  const [a, b] = await pair(relay, await profile(t), await profile(t));
+  await a.write("still there");
+  await b.sees("still there");
+  // What a browser does when it needs room.
+  await b.page.goto(`${relay.url}/health`);
+  await b.page.evaluate(async () => {
+    for (const { name } of await indexedDB.databases()) {
+      await new Promise((resolve, reject) => {
+        const request = indexedDB.deleteDatabase(name);
+        request.onsuccess = resolve;
+        request.onerror = reject;
+      });
+    }
+  });
+  await b.page.goto(relay.url);
+  await b.get("evicted").waitFor();
+  const { link } = await a.invite();
+  await b.get("enter-text").fill(link);
+  await b.get("enter-button").click();
+  await b.join("Phone again");
+  await b.sees("still there");
+});
+
+test("a page without a secure context says why it cannot work", async (t) => {
+  const relay = await Relay.start(t, { env: { SYNC_RELAY_SERVER__BIND: "127.0.0.1:0" } });
+  const context = await profile(t);
+  // A name that is this machine and that no browser takes for it.
+  const page = await context.newPage();
+  await page.route("http://notebook.lan/**", async (route) => {
+    const url = route.request().url().replace("http://notebook.lan", relay.url);
+    await route.fulfill({ response: await route.fetch({ url }) });
+  });
+  await page.goto("http://notebook.lan/");
+  assert.equal(await page.evaluate(() => isSecureContext), false);
+  const notebook = new Notebook(page);
+  await notebook.state("error");
+  await notebook.get("problem").filter({ hasText: /https/i }).waitFor();
+});

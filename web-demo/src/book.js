@@ -1,0 +1,235 @@
+// The open notebook: the client, the notes and what is on the screen, held together.
+
+import { Notebook } from "./data/notebook.js";
+import { Traffic } from "./data/traffic.js";
+import { DEVICE_CHARS, newId } from "./note.js";
+import * as tabs from "./tabs.js";
+import { showDevices } from "./ui/devices.js";
+import { $, announce, focusHeading, show, toast } from "./ui/dom.js";
+import { invitedAt, joinedBy, prepareInvites } from "./ui/invite.js";
+import { MAX_BYTES, NoteList } from "./ui/notes.js";
+import { noteFailure, showStatus } from "./ui/status.js";
+import { sentence } from "./words.js";
+
+/** For how long after an invite whoever joins is thought to come by it. */
+const INVITED_MS = 15 * 60_000;
+/** So many blobs that have not been read are no news, but a first sync. */
+const MANY = 20;
+/** Between two looks at what changes all the time. */
+const CALM_MS = 100;
+
+/** The open notebook, or null. */
+let open = null;
+
+/** Shows the notebook of a device that is there. */
+export async function openBook(sync) {
+  await tabs.enter();
+  const status = sync.status();
+  const { book, fresh } = await Notebook.open(status.deviceId);
+  open = new Book(sync, book, fresh && status.lastCursor > 0);
+  await open.start();
+}
+
+/** Lets go of the notebook in this tab. */
+export async function closeBook() {
+  const book = open;
+  open = null;
+  await book?.stop();
+  tabs.exit();
+}
+
+/** Another tab has changed something. */
+export const heardChange = (ids) => open?.list.refresh(ids);
+
+/** What the page's forms do. Wired once, whichever notebook is open. */
+export function wireBook() {
+  $("compose").addEventListener("submit", (event) => {
+    event.preventDefault();
+    open?.add();
+  });
+  $("new-note").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) open?.add();
+  });
+  $("attention-action").addEventListener("click", () => open?.sync.connect().catch(() => {}));
+  for (const change of ["online", "offline"]) addEventListener(change, () => open?.look());
+}
+
+class Book {
+  #traffic;
+  #devices = [];
+  #off = [];
+  #looking = 0;
+  #asking = false;
+  #storage = "ok";
+  /** Everything there was has been read once. */
+  #complete = false;
+
+  constructor(sync, notes, rebuild) {
+    this.sync = sync;
+    this.notes = notes;
+    this.dev = sync.status().deviceId.slice(0, DEVICE_CHARS);
+    this.#traffic = new Traffic(sync, notes, {
+      rebuild,
+      heard: {
+        changed: (ids) => this.#changed(ids),
+        failed: (error) => toast(sentence(error)),
+        progress: () => this.look(),
+        read: () => this.#inSync(),
+      },
+    });
+    this.list = new NoteList({
+      newest: (limit) => this.notes.newest(limit),
+      get: (ids) => this.notes.get(ids),
+      busy: () => this.#traffic.reading && this.sync.status().maxCursor - this.sync.lastCursor > MANY,
+      nameOf: (dev) => this.#nameOf(dev),
+      onSave: (id, text) => this.#write({ id, text }),
+      onDelete: (note) => this.#delete(note),
+    });
+  }
+
+  async start() {
+    this.#listen();
+    prepareInvites(this.sync);
+    show("book", "joined");
+    this.#draw();
+    await this.list.refresh();
+    focusHeading("book");
+    this.#askDevices();
+    this.#traffic.push();
+    this.#traffic.wake();
+    if (!this.sync.status().leader) this.#inSync();
+  }
+
+  async stop() {
+    this.#off.forEach((off) => off());
+    await this.sync.close();
+    this.notes.close();
+  }
+
+  #listen() {
+    const on = (event, listener) => this.#off.push(this.sync.on(event, listener));
+    on("statusChanged", ({ storage }) => {
+      this.look();
+      if (this.#storage === "full" && storage === "ok") this.#traffic.retry();
+      this.#storage = storage;
+      if (!this.sync.status().leader) this.#inSync();
+    });
+    on("connected", () => {
+      this.#askDevices();
+      this.#traffic.push();
+      this.#traffic.wake();
+    });
+    on("disconnected", () => {
+      noteFailure();
+      this.look();
+    });
+    on("leaderChanged", ({ leader }) => leader && (this.#traffic.push(), this.#traffic.wake()));
+    on("blobAvailable", () => this.#traffic.wake());
+    on("pushAcked", ({ cursor }) => this.sync.status().leader && this.#traffic.acked(cursor));
+    on("pushRejected", async ({ blobId, code }) => {
+      await this.notes.refusedBlob(blobId, code);
+      this.#changed(new Set());
+    });
+    on("presenceChanged", () => this.#askDevices());
+    on("deviceRemoved", () => this.#askDevices());
+    on("deviceJoined", (device) => this.#joined(device));
+    on("relayFull", ({ message }) => toast(message));
+    on("historyTruncated", () => toast("Some older notes expired at the relay before this device saw them."));
+    on("error", (error) => toast(sentence(error)));
+  }
+
+  #nameOf(dev) {
+    const device = this.#devices.find(({ deviceId }) => deviceId.startsWith(dev));
+    return device?.name ?? (dev === this.dev ? this.sync.status().name : "");
+  }
+
+  /** Looks soon at how things stand; many calls are one look. */
+  look() {
+    if (this.#looking) return;
+    this.#looking = setTimeout(() => {
+      this.#looking = 0;
+      this.#draw();
+    }, CALM_MS);
+  }
+
+  #draw() {
+    if (open !== this) return;
+    const status = this.sync.status();
+    showStatus(status, this.#traffic.reading);
+    showDevices(this.#devices, status);
+  }
+
+  async #askDevices() {
+    if (this.#asking || this.sync.status().connection !== "online") return this.look();
+    this.#asking = true;
+    try {
+      this.#devices = await this.sync.devices();
+      this.list.refresh();
+    } catch {
+      // Asked again when the connection is back.
+    } finally {
+      this.#asking = false;
+      this.look();
+    }
+  }
+
+  #changed(ids) {
+    tabs.tell("changed", [...ids]);
+    this.list.refresh(ids);
+    if (ids.size > 0 && this.#complete) announce("Notes have changed.");
+  }
+
+  /** Everything there was is read: by this tab, or, as the cursors say, by the one that leads. */
+  async #inSync() {
+    const { connection, leader, lastCursor, maxCursor } = this.sync.status();
+    if (connection !== "online" || this.#complete) return;
+    if (!leader && lastCursor < maxCursor) return;
+    this.#complete = true;
+    await this.list.refresh();
+    document.documentElement.dataset.sync = "done";
+    performance.mark("in-sync");
+    this.look();
+  }
+
+  async #joined({ name }) {
+    this.#askDevices();
+    if (!joinedBy(name)) toast(`${name || "A device"} has joined.`);
+    if (Date.now() - invitedAt > INVITED_MS) return;
+    await this.notes.pushAgain(this.sync.status().defaultTtl, Date.now());
+    await this.#traffic.push();
+  }
+
+  async add() {
+    const field = $("new-note");
+    const text = field.value;
+    field.focus();
+    if (!text.trim()) return;
+    // Emptied at once: whoever goes on typing writes the next note.
+    field.value = "";
+    if (!(await this.#write({ id: newId(), text }))) field.value = text + field.value;
+  }
+
+  async #delete(note) {
+    if (!(await this.#write({ id: note.id, deleted: true }))) return;
+    $("notes-title").focus();
+    toast("Note deleted.", { action: "Undo", onAction: () => this.#write({ id: note.id, text: note.text }) });
+  }
+
+  /** Writes a version of a note here, then sends it. Gives whether it is kept. */
+  async #write(note) {
+    if (!note.deleted && new Blob([note.text]).size > MAX_BYTES) {
+      toast("This note is too long. One note holds a megabyte.");
+      return false;
+    }
+    try {
+      const written = await this.notes.write(note, this.dev);
+      this.#changed(new Set(note.deleted ? [] : [written.id]));
+    } catch (error) {
+      const full = error.name === "QuotaExceededError";
+      toast(full ? "This browser has no room for more. Nothing stored is lost." : sentence(error));
+      return false;
+    }
+    this.#traffic.push();
+    return true;
+  }
+}

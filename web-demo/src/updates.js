@@ -1,0 +1,35 @@
+// The service worker: it keeps the page for off-line starts, and tells when another version of it is there. Which one
+// is shown is up to the reader: nothing reloads by itself.
+
+import { toast } from "./ui/dom.js";
+
+const own = document.querySelector("meta[name=version]").content;
+
+/** Registers the worker and watches for other versions. */
+export async function watchVersions() {
+  const container = navigator.serviceWorker;
+  if (!container) return;
+  container.addEventListener("controllerchange", compare);
+  try {
+    const registration = await container.register("sw.js");
+    await compare();
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") registration.update().catch(() => {});
+    });
+  } catch {
+    // The page works without it, as long as there is a network.
+  }
+}
+
+async function compare() {
+  const worker = navigator.serviceWorker.controller;
+  if (!worker) return;
+  const { port1, port2 } = new MessageChannel();
+  const other = await new Promise((resolve) => {
+    port1.onmessage = ({ data }) => resolve(data);
+    worker.postMessage("version", [port2]);
+  });
+  if (other !== own) {
+    toast("There is a new version of this page.", { action: "Reload", onAction: () => location.reload(), seconds: 0 });
+  }
+}

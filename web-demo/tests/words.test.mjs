@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { isCode, isLink, relayOf } from "../src/links.js";
+import { SHOWN_CHARS, count, deviceName, excerpt, guessName, left, sentence, since, situation, title, when, whole } from "../src/words.js";
+
+test("long notes are cut at lines and characters, never in one", () => {
+  assert.deepEqual(excerpt("short"), { shown: "short", more: false });
+  assert.equal(excerpt("x".repeat(10 ** 6)).shown.length, SHOWN_CHARS);
+  assert.equal(excerpt("\n".repeat(1000)).shown.length, 13);
+  assert.deepEqual(excerpt("\n".repeat(13)), { shown: "\n".repeat(13), more: false });
+  const cut = excerpt(`${"x".repeat(SHOWN_CHARS - 1)}🦊`);
+  assert.deepEqual([cut.shown.length, cut.more], [SHOWN_CHARS - 1, true]);
+});
+
+test("labels are the first words", () => {
+  assert.equal(title("\n  \nMilk\nbread"), "Milk");
+  assert.equal(title("  "), "empty note");
+  assert.equal(title("x".repeat(100)).length, 41);
+});
+
+test("names are what every device can show", () => {
+  assert.equal(deviceName("  a\tb\n "), "a b");
+  assert.ok(new TextEncoder().encode(deviceName("🦊".repeat(40))).length <= 62);
+  assert.equal(guessName("Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0 Safari/537.36"), "Chrome on Linux");
+  assert.equal(guessName("?"), "Browser");
+});
+
+test("time and numbers", () => {
+  assert.deepEqual([left(0), left(59_000), left(61_000)], ["expired", "less than a minute left", "2 minutes left"]);
+  assert.deepEqual([count(1, "note"), count(0, "note")], ["one note", "0 notes"]);
+});
+
+test("the state of the connection has a word", () => {
+  const status = { connection: "online", storage: "ok", lastCursor: 5, maxCursor: 5, groupId: "g", stopped: null };
+  const quiet = { onLine: true, tried: false, reading: false };
+  const say = (over, seen = {}) => situation({ ...status, ...over }, { ...quiet, ...seen });
+  assert.equal(say({}).label, "On-line");
+  assert.equal(say({ maxCursor: 500 }, { reading: true }).detail, "5 of 500");
+  assert.equal(say({ connection: "connecting" }).kind, "connecting");
+  assert.equal(say({ connection: "connecting" }, { tried: true }).kind, "offline");
+  assert.equal(say({ connection: "connecting" }, { onLine: false }).kind, "offline");
+  assert.equal(say({ connection: "stopped", stopped: { message: "Removed." } }).detail, "Removed.");
+  assert.equal(say({ connection: "off", groupId: null }).kind, "idle");
+  assert.equal(say({ storage: "full" }).kind, "attention");
+});
+
+test("when something was", () => {
+  const now = new Date(2026, 9, 12, 14, 5);
+  assert.equal(when(new Date(2026, 9, 12, 9, 3), now), "09:03");
+  assert.equal(when(new Date(2025, 0, 2, 9, 3), now), "2 Jan 2025");
+  assert.equal(whole(now), "12 Oct 2026, 14:05");
+  assert.equal(since(new Date(2026, 9, 12, 14, 4, 30), now), "just now");
+  assert.equal(since(new Date(2026, 9, 12, 12, 0), now), "2 hours ago");
+  assert.equal(since(new Date(2026, 9, 11, 14, 5), now), "1 day ago");
+});
+
+test("errors are sentences that say what to do", () => {
+  assert.equal(sentence(new Error("no room")), "No room.");
+  assert.match(sentence({ code: "INVITE_NOT_FOUND", message: "no invite under this code" }), /^No invite under this code\. Ask for a new one/);
+});
+
+test("the relay is where the page is", () => {
+  assert.equal(relayOf("https://a.example/join?x#v1.a.b"), "https://a.example");
+  assert.equal(relayOf("https://a.example/"), "https://a.example");
+  assert.equal(relayOf("http://localhost:8080/my/relay/join"), "http://localhost:8080/my/relay");
+  assert.equal(relayOf("https://a.example/rejoin/"), "https://a.example/rejoin");
+});
+
+test("codes and links are told apart", () => {
+  assert.ok(isCode("k7qm-2xrt 9f3h-w8nd") && isCode("OIL0OIL0OIL0OIL0"));
+  assert.ok(!isCode("K7QM-2XRT-9F3H-W8N") && !isCode("UUUU-UUUU-UUUU-UUUU"));
+  assert.ok(isLink("https://a.example/join#v1.A.b") && isLink("app://sync?invite=AA"));
+  assert.ok(!isLink("https://a.example/join") && !isLink("javascript:alert(1)"));
+});
