@@ -261,7 +261,7 @@ function rotations() {
 function lockboxes() {
   const made = rotate(good);
   const accept = (name, device, opened, r = made, ctx = context) => (
-    { case: name, ...ctx, device_secret: hex(device), payload: hex(payloadOf(r)), secret: opened && hex(opened) });
+    { case: name, ...ctx, device_secret: hex(device), device: idOf(device), signer: hex(keys.auth), payload: hex(payloadOf(r)), secret: opened && hex(opened) });
   const refuse = (name, error, r, { device = bob, ctx = context } = {}) => (
     { case: name, ...ctx, device_secret: hex(device), payload: hex(payloadOf(r)), error });
   const change = (r, device, edit) => ({
