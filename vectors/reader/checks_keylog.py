@@ -1,7 +1,7 @@
 """keylog.json: key logs, what continues them, and proofs of membership."""
 
 from .case import only, same
-from .keys import check_signature, longer_log, proof_statement, verify_log
+from .keys import check_signature, fingerprint, longer_log, proof_statement, verify_log
 from .schema import KeyLog, whole
 
 FILE = "keylog"
@@ -27,6 +27,7 @@ def accepted_log(case):
     same(whole(LOG, data), fields, "key log")
     same(LOG.write(fields), data, "encoding")
     same(len(fields["links"]), case["epoch"], "epoch")
+    same(fingerprint(fields, case.bytes("group_id")), case["fingerprint"], "fingerprint")
     verify_log(fields, case.bytes("group_id"))
 
 

@@ -10,6 +10,7 @@ from nacl.exceptions import BadSignatureError
 
 from .notation import Refused
 from .schema import P
+from .text import base32
 
 D = -121665 * pow(121666, -1, P) % P
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -92,6 +93,13 @@ def verify_log(log: dict, group: bytes) -> bytes:
         check_signature(key, link_statement(group, epoch, link), link["signature"])
         key = link["auth_key"]
     return key
+
+
+def fingerprint(log: dict, group: bytes) -> str:
+    """What two people compare."""
+    epoch, newest = len(log["links"]), (log["links"] or [{"auth_key": log["genesis"]}])[-1]["auth_key"]
+    text = base32(hashlib.sha256(b"sync-relay fingerprint v1" + group + u32be(epoch) + newest).digest())
+    return "-".join(text[at : at + 4] for at in range(0, 12, 4))
 
 
 def longer_log(known: dict, other: dict, group: bytes) -> dict:
