@@ -35,14 +35,15 @@ def link_hash(content: dict, sealed: bytes) -> bytes:
 def follow(tip: dict | None, secret, group, epoch, sender, blob_id, sealed, largest) -> dict:
     """The tip after one more blob of the chain."""
     content = open_blob(secret, group, epoch, sender, blob_id, sealed, largest)
+    link = link_hash(content, sealed)
     place, before = (0, ZEROS) if tip is None else (tip["seq"] + 1, tip["hash"])
     if content["seq"] < place:
-        raise Refused("Known")
+        raise Refused("Altered" if content["seq"] == place - 1 and link != before else "Known")
     if content["seq"] > place:
         raise Refused("Gap")
     if content["prev"] != before:
         raise Refused("Altered")
-    return {"chain_id": content["chain_id"], "seq": content["seq"], "hash": link_hash(content, sealed)}
+    return {"chain_id": content["chain_id"], "seq": content["seq"], "hash": link}
 
 
 def counts(tips: list[dict], chain_id: bytes, seq: int, link: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Recovery phrases and files, and passphrase groups (PROTOCOL.md, sections 15 and 16)."""
+"""Recovery phrases and files, and passphrase groups (PROTOCOL.md, sections 14 and 15)."""
 
 import functools
 import hashlib
