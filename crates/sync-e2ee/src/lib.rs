@@ -1,7 +1,7 @@
 //! What only the members of a group can do.
 //!
 //! The [key schedule](EpochKeys) of an epoch's secret, [sealed blobs](blob) with their
-//! [content](Content), padding and compression, sealed device names, [invites](Invite),
+//! [content](Content), padding and compression, [chains and heads](chain), sealed device names, [invites](Invite),
 //! [rotations](seal_rotation), the [recovery file](recovery), passphrase groups, and the [sealing of
 //! secrets](at_rest) in a local store. A relay does not link this crate.
 //!
@@ -26,6 +26,7 @@ mod aead;
 mod argon;
 pub mod at_rest;
 pub mod blob;
+pub mod chain;
 mod code;
 mod content;
 mod control;
