@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use sync_e2ee::{DeviceName, EpochSecret};
+use sync_e2ee::{DeviceName, EpochSecret, Seen, Tip};
 use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode, put_list, take_list};
 use sync_types::{
     AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, GroupId, KeyLog, RelayKey,
@@ -38,10 +38,20 @@ const PROGRESS: u8 = 4;
 const CHAIN: u8 = 5;
 const OUTBOX: u8 = 6;
 const PEER: u8 = 7;
+const CUT: u8 = 8;
+const HEADS: u8 = 9;
+const SENT: u8 = 10;
+const ROTATION: u8 = 11;
 
 const MAX_SECRETS: usize = sync_types::limits::MAX_KEY_LINKS + 1;
 /// Chains remembered of one peer: one more for each time that its state was restored.
 const MAX_CHAINS: usize = 16;
+/// Chains that one rotation closes.
+const MAX_TIPS: usize = 16_000;
+/// Holes remembered of one chain until the end of the log has been reached.
+const MAX_HOLES: usize = 16;
+/// Heads in one row.
+pub(crate) const HEADS_A_ROW: u64 = 64;
 
 fn put<T: Wire>(key: Vec<u8>, row: &T) -> Change {
     Change { key, value: Some(Zeroizing::new(encode(row))) }
@@ -133,6 +143,8 @@ pub(crate) struct GroupRow {
     pub(crate) key_log: KeyLog,
     /// The secrets of the epochs that this device can read, the newest among them.
     pub(crate) secrets: BTreeMap<Epoch, EpochSecret>,
+    /// Secrets of epochs before this one are not handed to devices that join.
+    pub(crate) history_from: Epoch,
 }
 
 impl GroupRow {
@@ -143,7 +155,7 @@ impl GroupRow {
 
 impl Wire for GroupRow {
     fn put(&self, w: &mut Writer) {
-        w.array(3);
+        w.array(4);
         self.group_id.put(w);
         self.key_log.put(w);
         w.array(self.secrets.len());
@@ -152,9 +164,10 @@ impl Wire for GroupRow {
             epoch.put(w);
             w.bin(secret.expose_bytes());
         }
+        self.history_from.put(w);
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(3)?;
+        r.array(4)?;
         let (group_id, key_log) = (GroupId::take(r)?, KeyLog::take(r)?);
         let count = r.array_len()?;
         if count > MAX_SECRETS {
@@ -165,7 +178,17 @@ impl Wire for GroupRow {
             r.array(2)?;
             secrets.insert(Epoch::take(r)?, EpochSecret::from_bytes(<[u8; 32]>::take(r)?));
         }
-        Ok(Self { group_id, key_log, secrets })
+        Ok(Self { group_id, key_log, secrets, history_from: Epoch::take(r)? })
+    }
+}
+
+record! {
+    /// What an inviter had seen of the log.
+    pub(crate) struct Joined {
+        /// How far, and what.
+        seen: Seen,
+        /// The inviter.
+        by: DeviceId,
     }
 }
 
@@ -184,12 +207,49 @@ record! {
         seen_cursor: Cursor,
         /// The head at `seen_cursor`; unknown after a gap in the log.
         head: Option<[u8; 32]>,
+        /// How far the inviter had seen the log, until this device has come that far: what lies before was
+        /// there before this device was.
+        joined: Option<Joined>,
+        /// Whether own blobs that the store lost are to be pushed again, once the log has been read.
+        restore: Restore,
+        /// When that was last begun; 0: never.
+        restored_at: UnixMs,
     }
 }
 
 impl ProgressRow {
     pub(crate) fn change(&self) -> Change {
         put(vec![PROGRESS], self)
+    }
+}
+
+/// What is to be done about own blobs that a relay has lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restore {
+    /// Nothing.
+    No,
+    /// They are pushed again when the log has been read to its end.
+    Due,
+    /// The same, as soon as the app agrees: it was done a short while ago already.
+    Asks,
+}
+
+impl Wire for Restore {
+    fn put(&self, w: &mut Writer) {
+        match self {
+            Self::No => 0_u8,
+            Self::Due => 1,
+            Self::Asks => 2,
+        }
+        .put(w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::take(r)? {
+            0 => Ok(Self::No),
+            1 => Ok(Self::Due),
+            2 => Ok(Self::Asks),
+            _ => Err(DecodeError::OutOfRange),
+        }
     }
 }
 
@@ -206,6 +266,8 @@ record! {
         prev_expires: UnixMs,
         /// The second half of the next blob id.
         next_blob: u64,
+        /// Its last blob that is in the log.
+        logged: Option<Tip>,
     }
 }
 
@@ -248,24 +310,266 @@ fn outbox_key(position: u64) -> Vec<u8> {
 }
 
 record! {
-    /// One chain of a peer.
-    pub(crate) struct PeerChain {
-        /// The chain.
-        chain_id: ChainId,
-        /// The place after its newest blob that was received.
-        seen_next: u64,
-        /// The hash of that blob.
-        hash: BlobHash,
-        /// The place after its newest blob that the app has.
-        app_next: u64,
+    /// That the relay has acknowledged a blob of the outbox, which is kept in case the relay loses it.
+    pub(crate) struct SentRow {
+        /// Its place in the log.
+        cursor: Cursor,
+        /// What the cursor belongs to.
+        generation: u32,
+        /// When the relay may drop it; 0: never.
+        expires: UnixMs,
     }
 }
 
-/// A device of the group, this one included.
+impl SentRow {
+    pub(crate) fn change(&self, position: u64) -> Change {
+        put(sent_key(position), self)
+    }
+
+    pub(crate) fn delete(position: u64) -> Change {
+        Change { key: sent_key(position), value: None }
+    }
+}
+
+fn sent_key(position: u64) -> Vec<u8> {
+    [&[SENT][..], &position.to_be_bytes()].concat()
+}
+
+record! {
+    /// This device's own newest rotation, which a relay that lost everything needs again.
+    pub(crate) struct RotationRow {
+        /// Its id.
+        blob_id: BlobId,
+        /// The epoch that it began.
+        epoch: Epoch,
+        /// Its bytes.
+        payload: Vec<u8>,
+    }
+}
+
+impl RotationRow {
+    pub(crate) fn change(&self) -> Change {
+        put(vec![ROTATION], self)
+    }
+}
+
+record! {
+    /// The end of a chain in an epoch that was closed.
+    pub(crate) struct ChainEnd {
+        /// Whose chain.
+        device_id: DeviceId,
+        /// Its last blob that counts.
+        tip: Tip,
+    }
+}
+
+/// Where a closed epoch ends: what was sealed in it counts only up to here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CutRow {
+    /// Ascending by device and chain.
+    pub(crate) ends: Vec<ChainEnd>,
+}
+
+impl CutRow {
+    pub(crate) fn change(&self, epoch: Epoch) -> Change {
+        put([&[CUT][..], &epoch.to_be_bytes()].concat(), self)
+    }
+
+    /// The last blob of a chain that counts.
+    pub(crate) fn tip(&self, device_id: &DeviceId, chain_id: &ChainId) -> Option<&Tip> {
+        let end = self.ends.iter().find(|e| e.device_id == *device_id && e.tip.chain_id == *chain_id)?;
+        Some(&end.tip)
+    }
+}
+
+impl Wire for CutRow {
+    fn put(&self, w: &mut Writer) {
+        put_list(&self.ends, w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { ends: take_list(r, MAX_TIPS)? })
+    }
+}
+
+/// Some of the heads that this device has held, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeadsRow(pub(crate) Vec<Head>);
+
+record! {
+    /// What this device was shown up to a cursor.
+    pub(crate) struct Head {
+        /// The cursor.
+        cursor: Cursor,
+        /// The head there.
+        head: [u8; 32],
+    }
+}
+
+impl HeadsRow {
+    pub(crate) fn change(&self, number: u64) -> Change {
+        put(heads_key(number), self)
+    }
+
+    pub(crate) fn delete(number: u64) -> Change {
+        Change { key: heads_key(number), value: None }
+    }
+}
+
+fn heads_key(number: u64) -> Vec<u8> {
+    [&[HEADS][..], &number.to_be_bytes()].concat()
+}
+
+impl Wire for HeadsRow {
+    fn put(&self, w: &mut Writer) {
+        put_list(&self.0, w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(take_list(r, HEADS_A_ROW as usize)?))
+    }
+}
+
+record! {
+    /// Places of a chain that were passed over: from the first up to before the second.
+    pub(crate) struct Hole {
+        /// The first place that is missing.
+        from: u64,
+        /// The first place after it that is not.
+        to: u64,
+    }
+}
+
+/// One chain of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PeerChain {
+    /// The chain.
+    pub(crate) chain_id: ChainId,
+    /// The place after its newest blob that was received, or that the inviter or a rotation vouched for.
+    pub(crate) seen_next: u64,
+    /// The hash of that blob.
+    pub(crate) hash: BlobHash,
+    /// The place after its newest blob that the app has.
+    pub(crate) app_next: u64,
+    /// The place after its newest blob that was read of what the inviter vouched for.
+    pub(crate) history_next: u64,
+    /// The generation of the log in which it was last seen.
+    pub(crate) generation: u32,
+    /// What is missing, as far as it has not been reported.
+    pub(crate) holes: Vec<Hole>,
+}
+
+impl PeerChain {
+    pub(crate) fn new(chain_id: ChainId, generation: u32) -> Self {
+        Self {
+            chain_id,
+            seen_next: 0,
+            hash: BlobHash([0; 32]),
+            app_next: 0,
+            history_next: 0,
+            generation,
+            holes: Vec::new(),
+        }
+    }
+
+    /// A chain of which somebody who is believed holds blobs up to a tip.
+    pub(crate) fn up_to(tip: &Tip, generation: u32) -> Self {
+        let seen_next = tip.seq.saturating_add(1);
+        Self { seen_next, hash: tip.hash, ..Self::new(tip.chain_id, generation) }
+    }
+
+    /// Its newest blob.
+    pub(crate) fn tip(&self) -> Option<Tip> {
+        let seq = self.seen_next.checked_sub(1)?;
+        Some(Tip { chain_id: self.chain_id, seq, hash: self.hash })
+    }
+
+    pub(crate) fn add_hole(&mut self, from: u64, to: u64) {
+        if from < to && self.holes.len() < MAX_HOLES {
+            self.holes.push(Hole { from, to });
+        }
+    }
+
+    /// Takes a place out of the holes; whether it was in one.
+    pub(crate) fn fill(&mut self, seq: u64) -> bool {
+        let Some(index) = self.holes.iter().position(|hole| (hole.from..hole.to).contains(&seq)) else {
+            return false;
+        };
+        let hole = self.holes.remove(index);
+        self.add_hole(hole.from, seq);
+        self.add_hole(seq + 1, hole.to);
+        true
+    }
+}
+
+impl Wire for PeerChain {
+    fn put(&self, w: &mut Writer) {
+        w.array(7);
+        self.chain_id.put(w);
+        self.seen_next.put(w);
+        self.hash.put(w);
+        self.app_next.put(w);
+        self.history_next.put(w);
+        self.generation.put(w);
+        put_list(&self.holes, w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.array(7)?;
+        Ok(Self {
+            chain_id: ChainId::take(r)?,
+            seen_next: u64::take(r)?,
+            hash: BlobHash::take(r)?,
+            app_next: u64::take(r)?,
+            history_next: u64::take(r)?,
+            generation: u32::take(r)?,
+            holes: take_list(r, MAX_HOLES)?,
+        })
+    }
+}
+
+/// How a device stands to the group, as its members say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Standing {
+    /// Nobody has said anything.
+    #[default]
+    Unknown,
+    /// In the roster.
+    Member,
+    /// It was a member in an epoch that is closed.
+    Former,
+    /// It has left.
+    Left,
+    /// A rotation has removed it.
+    Removed,
+}
+
+impl Wire for Standing {
+    fn put(&self, w: &mut Writer) {
+        match self {
+            Self::Unknown => 0_u8,
+            Self::Member => 1,
+            Self::Former => 2,
+            Self::Left => 3,
+            Self::Removed => 4,
+        }
+        .put(w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::take(r)? {
+            0 => Ok(Self::Unknown),
+            1 => Ok(Self::Member),
+            2 => Ok(Self::Former),
+            3 => Ok(Self::Left),
+            4 => Ok(Self::Removed),
+            _ => Err(DecodeError::OutOfRange),
+        }
+    }
+}
+
+/// Another device of the group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct PeerRow {
     pub(crate) name: Option<DeviceName>,
     pub(crate) platform: String,
+    pub(crate) standing: Standing,
     /// Newest last.
     pub(crate) chains: Vec<PeerChain>,
 }
@@ -276,12 +580,12 @@ impl PeerRow {
     }
 
     /// A chain of this peer; a new one takes the place of the oldest past the bound.
-    pub(crate) fn chain(&mut self, chain_id: ChainId) -> &mut PeerChain {
+    pub(crate) fn chain(&mut self, chain_id: ChainId, generation: u32) -> &mut PeerChain {
         let index = self.chains.iter().position(|chain| chain.chain_id == chain_id).unwrap_or_else(|| {
             if self.chains.len() >= MAX_CHAINS {
                 self.chains.remove(0);
             }
-            self.chains.push(PeerChain { chain_id, seen_next: 0, hash: BlobHash([0; 32]), app_next: 0 });
+            self.chains.push(PeerChain::new(chain_id, generation));
             self.chains.len() - 1
         });
         &mut self.chains[index]
@@ -290,16 +594,18 @@ impl PeerRow {
 
 impl Wire for PeerRow {
     fn put(&self, w: &mut Writer) {
-        w.array(3);
+        w.array(4);
         self.name.put(w);
         self.platform.put(w);
+        self.standing.put(w);
         put_list(&self.chains, w);
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(3)?;
+        r.array(4)?;
         Ok(Self {
             name: <Option<DeviceName> as Wire>::take(r)?,
             platform: String::take(r)?,
+            standing: Standing::take(r)?,
             chains: take_list(r, MAX_CHAINS)?,
         })
     }
@@ -314,7 +620,12 @@ pub(crate) struct State {
     pub(crate) progress: ProgressRow,
     pub(crate) chain: ChainRow,
     pub(crate) outbox: VecDeque<(u64, OutboxRow)>,
+    pub(crate) sent: BTreeMap<u64, SentRow>,
     pub(crate) peers: BTreeMap<DeviceId, PeerRow>,
+    /// Where closed epochs end.
+    pub(crate) cuts: BTreeMap<Epoch, CutRow>,
+    pub(crate) heads: BTreeMap<u64, HeadsRow>,
+    pub(crate) rotation: Option<RotationRow>,
 }
 
 impl State {
@@ -323,8 +634,8 @@ impl State {
         rows: impl IntoIterator<Item = (Vec<u8>, Zeroizing<Vec<u8>>)>,
     ) -> Result<Self, StateError> {
         let (mut device, mut relay, mut group, mut progress, mut chain) = (None, None, None, None, None);
-        let mut outbox = BTreeMap::new();
-        let mut peers = BTreeMap::new();
+        let (mut outbox, mut sent, mut peers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut cuts, mut heads, mut rotation) = (BTreeMap::new(), BTreeMap::new(), None);
         for (key, value) in rows {
             let (kind, rest) = key.split_first().ok_or(StateError::Malformed)?;
             match *kind {
@@ -333,10 +644,14 @@ impl State {
                 GROUP => group = Some(row(&value)?),
                 PROGRESS => progress = Some(row(&value)?),
                 CHAIN => chain = Some(row(&value)?),
-                OUTBOX => {
-                    let position = rest.try_into().map_err(|_| StateError::Malformed)?;
-                    outbox.insert(u64::from_be_bytes(position), row(&value)?);
+                OUTBOX => drop(outbox.insert(number(rest)?, row(&value)?)),
+                SENT => drop(sent.insert(number(rest)?, row(&value)?)),
+                HEADS => drop(heads.insert(number(rest)?, row(&value)?)),
+                CUT => {
+                    let epoch = rest.try_into().map_err(|_| StateError::Malformed)?;
+                    cuts.insert(Epoch::from_be_bytes(epoch), row(&value)?);
                 }
+                ROTATION => rotation = Some(row(&value)?),
                 PEER => {
                     let id = DeviceId::from_slice(rest).ok_or(StateError::Malformed)?;
                     peers.insert(id, row(&value)?);
@@ -351,9 +666,17 @@ impl State {
             progress: progress.ok_or(StateError::Incomplete)?,
             chain: chain.ok_or(StateError::Incomplete)?,
             outbox: outbox.into_iter().collect(),
+            sent,
             peers,
+            cuts,
+            heads,
+            rotation,
         })
     }
+}
+
+fn number(key: &[u8]) -> Result<u64, StateError> {
+    key.try_into().map(u64::from_be_bytes).map_err(|_| StateError::Malformed)
 }
 
 fn row<T: Wire>(value: &[u8]) -> Result<T, StateError> {
