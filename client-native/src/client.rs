@@ -1,5 +1,6 @@
 //! The handle that an app holds.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -292,6 +293,7 @@ impl SyncClient {
             key_log: KeyLog::new(keys.auth_key()),
             epoch: 0,
             secret,
+            history: BTreeMap::new(),
             roster: Vec::new(),
             seen: None,
             created_by: self.status().device_id,

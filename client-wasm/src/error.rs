@@ -189,6 +189,7 @@ pub(crate) fn refusal(code: ErrorCode) -> &'static str {
         ErrorCode::GroupDeleted => "GROUP_DELETED",
         ErrorCode::DeviceExpired => "DEVICE_EXPIRED",
         ErrorCode::EpochUnknown => "EPOCH_UNKNOWN",
+        ErrorCode::Behind => "BEHIND",
     }
 }
 

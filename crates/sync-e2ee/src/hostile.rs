@@ -54,7 +54,7 @@ fn decoders() -> Vec<Decoder> {
         }),
         Decoder::new("invite content", vec![invite::tests_plaintext()], |bytes| {
             if let Ok(invite) = Invite::decode(bytes) {
-                assert_eq!(invite.encode(true), bytes);
+                assert_eq!(invite.encode(true, 0), bytes);
             }
         }),
         Decoder::new("sealed blob", sealed.collect(), |bytes| {

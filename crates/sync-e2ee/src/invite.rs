@@ -1,45 +1,19 @@
 //! What an invite says, and how it is sealed.
 
+use std::collections::BTreeMap;
+
 use rand_core::CryptoRngCore;
-use sync_types::limits::MAX_SEALED_INVITE;
+use sync_types::limits::{MAX_KEY_LINKS, MAX_SEALED_INVITE};
 use sync_types::wire::{DecodeError, Reader, Wire, Writer, put_list, take_list};
-use sync_types::{
-    BlobHash, ChainId, DeviceId, Epoch, GroupId, InviteKey, KeyLog, LookupKey, RelayKey, RelayUrl, UnixMs,
-    record,
-};
+use sync_types::{DeviceId, Epoch, GroupId, InviteKey, KeyLog, LookupKey, RelayKey, RelayUrl, UnixMs};
 use zeroize::Zeroizing;
 
 use crate::content::Seen;
-use crate::{DeviceName, EpochSecret, MAX_PLATFORM, SealError, aead};
+use crate::roster::RosterEntry;
+use crate::{EpochSecret, SealError, aead};
 
 const FORMAT: u8 = 1;
 const MAX_ROSTER: usize = 1_000;
-
-record! {
-    /// The newest blob of a device that the inviter holds.
-    pub struct Tip {
-        /// The chain.
-        chain_id: ChainId,
-        /// The blob's place in it.
-        seq: u64,
-        /// The blob's hash.
-        hash: BlobHash,
-    }
-}
-
-record! {
-    /// One device of a group.
-    pub struct RosterEntry {
-        /// The device.
-        device_id: DeviceId,
-        /// Its name; left out of an invite that would grow too large.
-        name: Option<DeviceName>,
-        /// What it runs on; at most 32 bytes.
-        platform: String,
-        /// Its newest blob.
-        tip: Option<Tip>,
-    }
-}
 
 /// Everything that makes a device a member.
 #[derive(Debug, Clone)]
@@ -56,6 +30,9 @@ pub struct Invite {
     pub epoch: Epoch,
     /// The epoch's secret.
     pub secret: EpochSecret,
+    /// The secrets of earlier epochs that the joiner may read; the oldest are left out of an invite
+    /// that would grow too large.
+    pub history: BTreeMap<Epoch, EpochSecret>,
     /// The group's devices as the inviter knows them.
     pub roster: Vec<RosterEntry>,
     /// How far the inviter has seen the log.
@@ -70,8 +47,11 @@ impl Invite {
     /// Seals it: `format u8 = 1 | nonce 24 | ciphertext and tag` with XChaCha20-Poly1305; the
     /// associated data is "sync-relay invite v1" ‖ lookup key.
     ///
+    /// One that would grow past 16 KiB loses first its names, which the joiner reads in the log
+    /// anyway, then its oldest history.
+    ///
     /// # Errors
-    /// [`SealError::TooLarge`] past 16 KiB.
+    /// [`SealError::TooLarge`] when that is not enough.
     pub fn seal(
         &self,
         lookup: &LookupKey,
@@ -79,13 +59,13 @@ impl Invite {
         rng: &mut impl CryptoRngCore,
     ) -> Result<Vec<u8>, SealError> {
         let room = MAX_SEALED_INVITE - 1 - aead::OVERHEAD;
-        let mut plaintext = Zeroizing::new(self.encode(true));
+        let mut plaintext = Zeroizing::new(self.encode(true, 0));
         if plaintext.len() > room {
-            // The joiner reads the names in the log anyway.
-            plaintext = Zeroizing::new(self.encode(false));
-        }
-        if plaintext.len() > room {
-            return Err(SealError::TooLarge);
+            let oldest_first = 0..=self.history.len();
+            plaintext = oldest_first
+                .map(|without| Zeroizing::new(self.encode(false, without)))
+                .find(|plaintext| plaintext.len() <= room)
+                .ok_or(SealError::TooLarge)?;
         }
         let mut sealed = vec![FORMAT];
         aead::seal(key.expose_bytes(), &associated_data(lookup), &plaintext, rng, &mut sealed)?;
@@ -93,7 +73,7 @@ impl Invite {
     }
 
     /// Opens an invite, and checks that it hangs together: the key log is the group's, ends at the
-    /// epoch, and its last key belongs to the secret.
+    /// epoch, and every secret is the one of its epoch's key.
     ///
     /// # Errors
     /// [`SealError::Decrypt`] for another key or lookup key; [`SealError::Malformed`] for an invite
@@ -107,22 +87,36 @@ impl Invite {
             return Err(SealError::UnknownFormat);
         }
         let plaintext = aead::open(key.expose_bytes(), &associated_data(lookup), rest)?;
-        let invite = Self::decode(&plaintext)?;
-        let verified = invite.key_log.verify(&invite.group_id).is_ok()
-            && invite.key_log.epoch() == invite.epoch
-            && invite.key_log.key(invite.epoch) == Some(&invite.secret.keys().auth_key());
-        if verified { Ok(invite) } else { Err(SealError::Malformed) }
+        Self::decode(&plaintext)?.verified()
     }
 
-    pub(crate) fn encode(&self, names: bool) -> Vec<u8> {
+    pub(crate) fn verified(self) -> Result<Self, SealError> {
+        let is_of = |(epoch, secret): (&Epoch, &EpochSecret)| {
+            self.key_log.key(*epoch) == Some(&secret.keys().auth_key())
+        };
+        let verified = self.key_log.verify(&self.group_id).is_ok()
+            && self.key_log.epoch() == self.epoch
+            && is_of((&self.epoch, &self.secret))
+            && self.history.iter().all(is_of);
+        if verified { Ok(self) } else { Err(SealError::Malformed) }
+    }
+
+    /// The plaintext, with or without names, and without so many of the oldest secrets.
+    pub(crate) fn encode(&self, names: bool, without: usize) -> Vec<u8> {
         let mut w = Writer::default();
-        w.array(10);
+        w.array(11);
         self.relay.as_str().to_owned().put(&mut w);
         self.relay_key.put(&mut w);
         self.group_id.put(&mut w);
         self.key_log.put(&mut w);
         self.epoch.put(&mut w);
         w.bin(self.secret.expose_bytes());
+        w.array(self.history.len() - without);
+        for (epoch, secret) in self.history.iter().skip(without) {
+            w.array(2);
+            epoch.put(&mut w);
+            w.bin(secret.expose_bytes());
+        }
         let roster: Vec<_> = self
             .roster
             .iter()
@@ -137,25 +131,50 @@ impl Invite {
 
     pub(crate) fn decode(plaintext: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(plaintext);
-        r.array(10)?;
+        r.array(11)?;
+        let relay = RelayUrl::from_canonical(r.str()?).ok_or(DecodeError::OutOfRange)?;
+        let relay_key = RelayKey::take(&mut r)?;
+        let group_id = GroupId::take(&mut r)?;
+        let key_log = KeyLog::take(&mut r)?;
+        let epoch = Epoch::take(&mut r)?;
         let invite = Self {
-            relay: RelayUrl::from_canonical(r.str()?).ok_or(DecodeError::OutOfRange)?,
-            relay_key: RelayKey::take(&mut r)?,
-            group_id: GroupId::take(&mut r)?,
-            key_log: KeyLog::take(&mut r)?,
-            epoch: Epoch::take(&mut r)?,
-            secret: EpochSecret::from_bytes(<[u8; 32]>::take(&mut r)?),
+            relay,
+            relay_key,
+            group_id,
+            key_log,
+            epoch,
+            secret: take_secret(&mut r)?,
+            history: take_history(&mut r, epoch)?,
             roster: take_list(&mut r, MAX_ROSTER)?,
             seen: <Option<Seen> as Wire>::take(&mut r)?,
             created_by: DeviceId::take(&mut r)?,
             expires: UnixMs::take(&mut r)?,
         };
         r.finish()?;
-        if invite.roster.iter().any(|entry| entry.platform.len() > MAX_PLATFORM) {
-            return Err(DecodeError::TooLarge);
-        }
         Ok(invite)
     }
+}
+
+fn take_secret(r: &mut Reader<'_>) -> Result<EpochSecret, DecodeError> {
+    <[u8; 32]>::take(r).map(EpochSecret::from_bytes)
+}
+
+/// Secrets of epochs before `newest`, in ascending order.
+fn take_history(r: &mut Reader<'_>, newest: Epoch) -> Result<BTreeMap<Epoch, EpochSecret>, DecodeError> {
+    let count = r.array_len()?;
+    if count > MAX_KEY_LINKS {
+        return Err(DecodeError::TooLarge);
+    }
+    let mut history = BTreeMap::new();
+    for _ in 0..count {
+        r.array(2)?;
+        let epoch = Epoch::take(r)?;
+        if epoch >= newest || history.last_key_value().is_some_and(|(last, _)| *last >= epoch) {
+            return Err(DecodeError::Unordered);
+        }
+        history.insert(epoch, take_secret(r)?);
+    }
+    Ok(history)
 }
 
 fn associated_data(lookup: &LookupKey) -> Vec<u8> {
@@ -165,16 +184,17 @@ fn associated_data(lookup: &LookupKey) -> Vec<u8> {
 /// A good invite, for tests that change it.
 #[cfg(test)]
 pub(crate) fn tests_plaintext() -> Vec<u8> {
-    tests::invite(2).encode(true)
+    tests::invite(2).encode(true, 0)
 }
 
 #[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
-    use sync_types::{Cursor, DeviceSecret, StoreId};
+    use sync_types::{BlobHash, ChainId, Cursor, DeviceSecret, StoreId};
 
     use super::*;
+    use crate::{DeviceName, Tip};
 
     pub(super) fn invite(devices: u8) -> Invite {
         let secret = EpochSecret::from_bytes([7; 32]);
@@ -184,7 +204,7 @@ mod tests {
                 device_id: DeviceSecret::from_bytes([n; 32]).id(),
                 name: DeviceName::new(&"n".repeat(62)),
                 platform: "linux".to_owned(),
-                tip: Some(Tip { chain_id: ChainId([n; 16]), seq: u64::MAX, hash: BlobHash([n; 32]) }),
+                tips: vec![Tip { chain_id: ChainId([n; 16]), seq: u64::MAX, hash: BlobHash([n; 32]) }],
             })
             .collect();
         Invite {
@@ -194,6 +214,7 @@ mod tests {
             key_log,
             epoch: 0,
             secret,
+            history: BTreeMap::new(),
             roster,
             seen: Some(Seen { store_id: StoreId([1; 16]), cursor: Cursor::new(5).unwrap(), head: [2; 32] }),
             created_by: DeviceSecret::from_bytes([0; 32]).id(),
@@ -212,7 +233,7 @@ mod tests {
             let sealed = seal(&invite(devices)).unwrap();
             assert!(sealed.len() <= MAX_SEALED_INVITE);
             let opened = Invite::open(&LookupKey([1; 16]), &InviteKey::from_bytes([2; 32]), &sealed).unwrap();
-            assert_eq!(opened.encode(true), invite(devices).encode(devices == 1));
+            assert_eq!(opened.encode(true, 0), invite(devices).encode(devices == 1, 0));
         }
     }
 

@@ -1,8 +1,8 @@
 //! What only the members of a group can do.
 //!
 //! The [key schedule](EpochKeys) of an epoch's secret, [sealed blobs](blob) with their
-//! [content](Content), padding and compression, sealed device names, [invites](Invite), and the
-//! [sealing of secrets](at_rest) in a local store. A relay does not link this crate.
+//! [content](Content), padding and compression, sealed device names, [invites](Invite), [rotations](seal_rotation),
+//! and the [sealing of secrets](at_rest) in a local store. A relay does not link this crate.
 //!
 //! Like everything under `crates/`, it does no input or output: random bytes are a parameter.
 //!
@@ -32,15 +32,19 @@ mod hostile;
 mod invite;
 mod name;
 mod padding;
+mod roster;
+mod rotation;
 mod schedule;
 
 pub use blob::{BlobContext, SealOptions};
 pub use code::derive_code;
 pub use content::{Content, Kind, Place, Seen};
 pub use control::{Control, MAX_PLATFORM};
-pub use invite::{Invite, RosterEntry, Tip};
+pub use invite::Invite;
 pub use name::{DeviceName, MAX_NAME, open_name, seal_name};
 pub use padding::padded_len;
+pub use roster::{MAX_TIPS, RosterEntry, Tip};
+pub use rotation::{RotationContent, RotationContext, open_lockbox, open_rotation, seal_rotation};
 pub use schedule::{EpochKeys, EpochSecret};
 
 /// Why something sealed does not open, or cannot be sealed.
@@ -55,6 +59,9 @@ pub enum SealError {
     /// Wrong key, wrong place, or changed on the way.
     #[error("does not decrypt: the key is another one, or it was changed")]
     Decrypt,
+    /// Sealed by another device than the one it comes from.
+    #[error("sealed by another device than it comes from")]
+    WrongSender,
     /// Decrypts, and is not what it should be: a member's fault.
     #[error("decrypts to something malformed")]
     Malformed,

@@ -78,6 +78,11 @@ impl EpochKeys {
     pub fn prove(&self, proof: &MembershipProof<'_>) -> [u8; 64] {
         self.signing.sign(&proof.transcript()).to_bytes()
     }
+
+    /// Signs the handing over to the next epoch's key.
+    pub(crate) fn sign_rotation(&self, transcript: &[u8]) -> [u8; 64] {
+        self.signing.sign(transcript).to_bytes()
+    }
 }
 
 impl fmt::Debug for EpochKeys {

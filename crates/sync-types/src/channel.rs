@@ -26,10 +26,12 @@
 //! ```
 
 mod keys;
+mod one_way;
 mod records;
 mod resolver;
 
 pub use keys::{DeviceSecret, RelaySecret};
+pub use one_way::{ONE_WAY_OVERHEAD, open_one_way, seal_one_way};
 
 use snow::{Builder, HandshakeState, TransportState};
 
@@ -39,7 +41,8 @@ use records::Assembler;
 
 const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_BLAKE2s";
 
-/// What ends a channel. After any of these the connection must be closed.
+/// What ends a channel, or keeps something sealed one way from opening. After any of these a
+/// connection must be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
     /// The handshake failed: not our protocol, or a key that nobody should have.

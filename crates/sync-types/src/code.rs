@@ -61,6 +61,8 @@ codes! {
     DeviceExpired = 17,
     /// The relay does not know the epoch's key: repeat HELLO with the key log.
     EpochUnknown = 18,
+    /// The log has grown since the cursor that a rotation was made after: pull, then try again.
+    Behind = 19,
 }
 
 impl ErrorCode {
@@ -101,6 +103,7 @@ impl core::fmt::Display for ErrorCode {
             Self::GroupDeleted => "the group was deleted by a member",
             Self::DeviceExpired => "this device was away too long and was forgotten; join again",
             Self::EpochUnknown => "the relay does not know this epoch of the group",
+            Self::Behind => "the log has grown since: pull, then try again",
         };
         f.write_str(text)
     }
@@ -117,7 +120,7 @@ mod tests {
             assert_eq!(ErrorCode::from_close_code(code.close_code()), Some(*code));
         }
         assert_eq!(ErrorCode::from_u16(0), None);
-        assert_eq!(ErrorCode::from_u16(19), None);
+        assert_eq!(ErrorCode::from_u16(20), None);
         assert_eq!(ErrorCode::from_close_code(1003), None);
     }
 }

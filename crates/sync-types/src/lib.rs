@@ -1,8 +1,8 @@
 //! What both ends of Sync Relay share.
 //!
 //! Identifiers, the MessagePack [codec](mod@wire), the [`Envelope`] and every [`Message`], the Noise
-//! [channel], the [key log](keylog) and the proof of membership that a relay can check, and the text
-//! forms of invites and relay addresses.
+//! [channel], the [key log](keylog) and the proof of membership that a relay can check, [rotations](rotation)
+//! as far as a relay sees them, and the text forms of invites and relay addresses.
 //!
 //! What this crate is *not*: it holds no key that opens a blob. Whatever needs the group's secret is
 //! in `sync-e2ee`, which a relay does not link. Nothing here does input or output, reads a clock or
@@ -33,6 +33,7 @@ pub mod keylog;
 pub mod limits;
 mod message;
 mod relay_url;
+pub mod rotation;
 mod time;
 pub mod wire;
 
@@ -47,5 +48,6 @@ pub use invite_text::{InviteCode, InviteKey, InviteTarget, InviteTextError, Join
 pub use keylog::{KeyLink, KeyLog, KeyLogError, MembershipProof};
 pub use message::*;
 pub use relay_url::{RelayAddress, RelayUrl, RelayUrlError};
+pub use rotation::{Lockbox, Rotation};
 pub use time::{MonoMs, Now, UnixMs};
 pub use wire::DecodeError;

@@ -40,6 +40,12 @@ pub enum DecodeError {
     /// An envelope of a version that is not spoken here.
     #[error("the envelope has an unknown version")]
     UnknownVersion,
+    /// A list that repeats an entry, or is not in its ascending order.
+    #[error("a list is out of order or repeats an entry")]
+    Unordered,
+    /// A format byte that is not the one expected.
+    #[error("the format is another one")]
+    UnknownFormat,
     /// A message type that is not known here.
     #[error("the message has an unknown type")]
     UnknownType,

@@ -86,7 +86,7 @@ structure! {
     DeleteAck { blob_id, state }
     DeviceRow { device_id, device_name, acked_cursor, last_seen, online }
     DevicesResponse { devices }
-    Rotate { blob_id, payload }
+    Rotate { blob_id, after, payload }
     RotateAck { epoch, cursor }
     ErrorBody { code, message, retry_after_ms }
     KeyLog { genesis, links }

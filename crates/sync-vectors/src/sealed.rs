@@ -131,8 +131,19 @@ fn invite_accepted(case: &Value) -> Check {
 }
 
 fn invite_fields(invite: &Invite) -> Value {
-    let Invite { relay, relay_key, group_id, key_log: log, epoch, secret, roster, seen, created_by, expires } =
-        invite;
+    let Invite {
+        relay,
+        relay_key,
+        group_id,
+        key_log: log,
+        epoch,
+        secret,
+        history,
+        roster,
+        seen,
+        created_by,
+        expires,
+    } = invite;
     json!({
         "relay": relay.as_str(),
         "relay_key": hex(relay_key.as_bytes()),
@@ -140,6 +151,9 @@ fn invite_fields(invite: &Invite) -> Value {
         "key_log": key_log(log),
         "epoch": epoch,
         "secret": hex(secret.expose_bytes()),
+        "history": history.iter().map(|(epoch, secret)| {
+            json!({ "epoch": epoch, "secret": hex(secret.expose_bytes()) })
+        }).collect::<Vec<_>>(),
         "roster": roster.iter().map(roster_entry).collect::<Vec<_>>(),
         "seen": seen.as_ref().map(|Seen { store_id, cursor, head }| {
             json!({ "store_id": hex(&store_id.0), "cursor": cursor.get(), "head": hex(head) })
@@ -149,14 +163,14 @@ fn invite_fields(invite: &Invite) -> Value {
     })
 }
 
-fn roster_entry(RosterEntry { device_id, name, platform, tip }: &RosterEntry) -> Value {
+fn roster_entry(RosterEntry { device_id, name, platform, tips }: &RosterEntry) -> Value {
     json!({
         "device_id": hex(device_id.as_bytes()),
         "name": name.as_ref().map(DeviceName::as_str),
         "platform": platform,
-        "tip": tip.as_ref().map(|Tip { chain_id, seq, hash }| {
+        "tips": tips.iter().map(|Tip { chain_id, seq, hash }| {
             json!({ "chain_id": hex(&chain_id.0), "seq": seq, "hash": hex(&hash.0) })
-        }),
+        }).collect::<Vec<_>>(),
     })
 }
 

@@ -71,7 +71,8 @@ impl From<Refusal> for Problem {
             | ErrorCode::Replaced
             | ErrorCode::GroupDeleted
             | ErrorCode::DeviceExpired
-            | ErrorCode::EpochUnknown => StatusCode::BAD_REQUEST,
+            | ErrorCode::EpochUnknown
+            | ErrorCode::Behind => StatusCode::BAD_REQUEST,
         };
         Self::because(status, refusal.to_string())
     }

@@ -99,6 +99,7 @@ impl Engine {
             key_log: group.key_log.clone(),
             epoch,
             secret: group.secrets.get(&epoch).ok_or(EngineError::NoGroup)?.clone(),
+            history: group.secrets.range(..epoch).map(|(epoch, secret)| (*epoch, secret.clone())).collect(),
             roster: self.roster(me),
             seen: self.seen(),
             created_by: me,
@@ -116,16 +117,20 @@ impl Engine {
             device_id: me,
             name: Some(self.state.device.name.clone()),
             platform: self.state.device.platform.clone(),
-            tip: own_tip,
+            tips: own_tip.into_iter().collect(),
         };
         let peers = self.state.peers.iter().map(|(device_id, peer)| RosterEntry {
             device_id: *device_id,
             name: peer.name.clone(),
             platform: peer.platform.clone(),
-            tip: peer.chains.last().and_then(|chain| {
-                let seq = chain.seen_next.checked_sub(1)?;
-                Some(Tip { chain_id: chain.chain_id, seq, hash: chain.hash })
-            }),
+            tips: peer
+                .chains
+                .iter()
+                .filter_map(|chain| {
+                    let seq = chain.seen_next.checked_sub(1)?;
+                    Some(Tip { chain_id: chain.chain_id, seq, hash: chain.hash })
+                })
+                .collect(),
         });
         std::iter::once(own).chain(peers).collect()
     }

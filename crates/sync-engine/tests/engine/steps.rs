@@ -75,6 +75,7 @@ pub fn joined() -> (Device, Peer, sync_e2ee::EpochKeys) {
         key_log: sync_types::KeyLog::new(keys.auth_key()),
         epoch: 0,
         secret,
+        history: std::collections::BTreeMap::new(),
         roster: Vec::new(),
         seen: None,
         created_by: device.engine.status().device_id,

@@ -101,7 +101,10 @@ record! {
     pub struct Rotate {
         /// The id of the blob that the rotation becomes.
         blob_id: BlobId,
-        /// The rotation, sealed for each remaining device and signed by the group's key.
+        /// The newest cursor that the sender has read: the rotation is stored right after it, or
+        /// not at all.
+        after: Cursor,
+        /// An encoded [`Rotation`](crate::Rotation).
         payload: Vec<u8>,
     }
 }
