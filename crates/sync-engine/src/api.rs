@@ -4,7 +4,7 @@ use std::fmt;
 
 use sync_e2ee::{DeviceName, Invite};
 use sync_types::{
-    BlobId, Cursor, DeviceId, ErrorCode, GroupId, InviteKey, LookupKey, RelayKey, RelayUrl, UnixMs,
+    BlobId, Cursor, DeviceId, Epoch, ErrorCode, GroupId, InviteKey, LookupKey, RelayKey, RelayUrl, UnixMs,
 };
 use zeroize::Zeroizing;
 

@@ -1,10 +1,15 @@
 //! The engine: what it holds, and how an input becomes outputs.
 
+mod chains;
 mod group;
+mod heads;
 mod intake;
 mod link;
 mod outbox;
 mod reader;
+mod roster;
+mod rotation;
+mod sent;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -21,12 +26,17 @@ use zeroize::Zeroizing;
 
 use crate::api::{BatchId, Command, CommandId, Event, Input, Output, Reply, Status};
 use crate::error::{EngineError, StateError, StopReason};
-use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, State};
+use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State};
 use crate::timer::{Timer, Timers};
 use crate::window::Window;
+use chains::Stubs;
+use heads::Heads;
 use link::{Connecting, Link};
 use outbox::Outbox;
 use reader::{Delivered, Wanted};
+use roster::Strangers;
+use rotation::Wish;
+use sent::Sent;
 
 /// A wall clock that moved this much further than the other one was set, or slept.
 const CLOCK_JUMP: Duration = Duration::from_secs(30);
@@ -88,6 +98,7 @@ pub struct Engine {
     keys: BTreeMap<Epoch, EpochKeys>,
 
     outbox: Outbox,
+    sent: Sent,
     flushes: Vec<CommandId>,
     connects: Vec<Connecting>,
     /// The newest cursor heard of.
@@ -98,6 +109,26 @@ pub struct Engine {
     durable: (Cursor, Option<BlobId>),
     /// Commands that need a connection which is being made.
     waiting: VecDeque<(CommandId, Wanted)>,
+
+    heads: Heads,
+    stubs: Stubs,
+    strangers: Strangers,
+    /// The newest epoch that the relay claims.
+    relay_epoch: Epoch,
+    /// Whether everything that there was has been read since this engine began, or the log started over.
+    reached_end: bool,
+    /// Where the end was when it was last looked at.
+    checked_end: Option<Cursor>,
+    /// What became available while nothing could be shown.
+    held: Option<(Cursor, BlobId, DeviceId)>,
+    /// There may be more in the log than this device was told.
+    pull_due: bool,
+    /// This connection was made in an epoch that is over.
+    renew_session: bool,
+    /// The rotation that was sent, or stored, and has not been read in the log.
+    rotating: Option<(CommandId, BlobId)>,
+    /// Who waits for this device to be gone.
+    leaving: Option<CommandId>,
 }
 
 impl Engine {
@@ -132,10 +163,17 @@ impl Engine {
                 app_blob: None,
                 seen_cursor: Cursor::ZERO,
                 head: None,
+                joined: None,
+                restore: Restore::No,
+                restored_at: UnixMs(0),
             },
             chain: new_chain(&mut rng),
             outbox: VecDeque::new(),
+            sent: BTreeMap::new(),
             peers: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            rotation: None,
         };
         let changes =
             vec![state.device.change(), state.relay.change(), state.progress.change(), state.chain.change()];
@@ -157,7 +195,17 @@ impl Engine {
     }
 
     fn with(rng: ChaCha20Rng, mut state: State) -> Self {
-        let outbox = Outbox::new(std::mem::take(&mut state.outbox));
+        let (mut waiting, mut sent) = (VecDeque::new(), Vec::new());
+        for (position, row) in std::mem::take(&mut state.outbox) {
+            match state.sent.remove(&position) {
+                Some(acked) => sent.push((position, row, acked)),
+                None => waiting.push_back((position, row)),
+            }
+        }
+        let sent = Sent::new(sent);
+        let epoch = state.group.as_ref().map_or(0, |group| group.key_log.epoch());
+        let outbox = Outbox::new(waiting, sent.last_position(), epoch);
+        let heads = Heads::new(std::mem::take(&mut state.heads));
         let (app_cursor, app_blob) = (state.progress.app_cursor, state.progress.app_blob);
         let max_cursor = state.progress.seen_cursor.max(app_cursor);
         let mut engine = Self {
@@ -176,6 +224,7 @@ impl Engine {
             attempts: 0,
             keys: BTreeMap::new(),
             outbox,
+            sent,
             flushes: Vec::new(),
             connects: Vec::new(),
             max_cursor,
@@ -183,6 +232,17 @@ impl Engine {
             delivered: Delivered::at(app_cursor),
             durable: (app_cursor, app_blob),
             waiting: VecDeque::new(),
+            heads,
+            stubs: Stubs::default(),
+            strangers: Strangers::default(),
+            relay_epoch: 0,
+            reached_end: false,
+            checked_end: None,
+            held: None,
+            pull_due: false,
+            renew_session: false,
+            rotating: None,
+            leaving: None,
         };
         engine.derive_keys();
         engine
@@ -235,6 +295,8 @@ impl Engine {
             max_cursor: self.max_cursor,
             pending_push: self.outbox.len(),
             default_ttl: self.state.relay.default_ttl,
+            epoch: self.state.group.as_ref().map(|group| group.key_log.epoch()),
+            fingerprint: self.fingerprint(),
         }
     }
 
@@ -277,6 +339,18 @@ impl Engine {
             Command::SealInvite { lookup, key } => {
                 self.waiting.push_back((id, Wanted::Invite { lookup, key }));
             }
+            Command::Rotate { remove, keep_history } => {
+                let wish = Wish { remove, keep_history, tries: 0 };
+                self.waiting.push_back((id, Wanted::Rotate(wish)));
+            }
+            Command::Restore => self.agree_to_restore(id),
+            Command::Leave => self.leave(id),
+            Command::DeleteGroup => self.waiting.push_back((id, Wanted::DeleteGroup)),
+            Command::Membership => {
+                let membership = self.membership().map(|invite| Reply::Membership(Box::new(invite)));
+                self.reply(id, membership);
+            }
+            Command::InviteTaken => self.invite_taken(id),
         }
     }
 
@@ -287,6 +361,8 @@ impl Engine {
         self.settle_connects();
         self.refuse_waiting();
         self.request();
+        self.at_end();
+        self.connect_if_wanted();
         self.finish_flushes();
     }
 
@@ -295,6 +371,8 @@ impl Engine {
             Timer::Reconnect => self.reconnect(),
             Timer::Greeting | Timer::Presence => self.lost(),
             Timer::Silence => self.probe(),
+            Timer::Roll => self.call_roll(),
+            Timer::Strangers => self.name_strangers(),
             // Their being over is what counts; `advance` goes on.
             Timer::Pause | Timer::PushPause | Timer::Reader => {}
         }
@@ -377,7 +455,14 @@ impl Engine {
 fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
     let mut chain_id = ChainId([0; 16]);
     rng.fill_bytes(&mut chain_id.0);
-    ChainRow { chain_id, next_seq: 0, prev: BlobHash([0; 32]), prev_expires: UnixMs(0), next_blob: 0 }
+    ChainRow {
+        chain_id,
+        next_seq: 0,
+        prev: BlobHash([0; 32]),
+        prev_expires: UnixMs(0),
+        next_blob: 0,
+        logged: None,
+    }
 }
 
 impl ChainRow {

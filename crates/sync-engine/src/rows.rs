@@ -151,6 +151,11 @@ impl GroupRow {
     pub(crate) fn change(&self) -> Change {
         put(vec![GROUP], self)
     }
+
+    /// The earliest epoch that this device can read.
+    pub(crate) fn first_readable(&self) -> Epoch {
+        self.secrets.keys().next().copied().unwrap_or(0)
+    }
 }
 
 impl Wire for GroupRow {

@@ -30,7 +30,7 @@ impl Stubs {
         }
     }
 
-    fn has(&self, sender: &DeviceId, hash: &BlobHash) -> bool {
+    pub(super) fn has(&self, sender: &DeviceId, hash: &BlobHash) -> bool {
         self.0.get(sender).is_some_and(|hashes| hashes.contains(hash))
     }
 }
@@ -89,9 +89,9 @@ impl Engine {
     /// Whether a blob of a closed epoch is among those that count. Before its end is known, that is open.
     fn counts(&self, sender: &DeviceId, epoch: Epoch, place: &Place, link: &BlobHash) -> bool {
         match self.state.cuts.get(&epoch) {
-            Some(cut) => cut.tip(sender, &place.chain_id).is_some_and(|tip| {
-                place.seq < tip.seq || (place.seq == tip.seq && *link == tip.hash)
-            }),
+            Some(cut) => cut
+                .tip(sender, &place.chain_id)
+                .is_some_and(|tip| place.seq < tip.seq || (place.seq == tip.seq && *link == tip.hash)),
             None => self.is_catching_up(),
         }
     }
@@ -216,7 +216,12 @@ mod tests {
     fn three() -> PeerChain {
         let mut chain = PeerChain::new(ChainId([1; 16]), 1);
         for seq in 0..3 {
-            let found = compare(&mut chain, &place(seq, if seq == 0 { 0 } else { 9 + seq as u8 }), hash(10 + seq as u8), &facts());
+            let found = compare(
+                &mut chain,
+                &place(seq, if seq == 0 { 0 } else { 9 + seq as u8 }),
+                hash(10 + seq as u8),
+                &facts(),
+            );
             assert!(found.new && found.broken.is_none() && !found.truncated);
         }
         chain

@@ -17,6 +17,7 @@ use sync_types::{
 use super::Engine;
 use super::outbox::MAX_PAUSE;
 use super::reader::Wanted;
+use super::rotation::Wish;
 use crate::api::{CommandId, Event, Output, Reply};
 use crate::error::{EngineError, StopReason};
 use crate::timer::Timer;
@@ -35,6 +36,8 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 const SLOWEST_LINE: usize = 4;
 /// The largest blob limit that is believed, in bytes: what a relay can make a client hold.
 const MAX_BELIEVED_BLOB: u32 = 64 * 1024 * 1024;
+/// How long to wait when the relay has a newer epoch's key, and not the rotation that led there.
+const STALE_PAUSE: Duration = Duration::from_secs(10);
 /// Presence status: here.
 const HERE: u8 = 1;
 
@@ -92,8 +95,37 @@ pub(super) enum Request {
     Pull { id: CommandId, after: Cursor, limit: u32 },
     /// Who is in the group.
     Devices { id: CommandId },
+    /// The same, for this device's own use.
+    Roll,
+    /// A new key for the group.
+    Rotate { id: CommandId, wish: Wish },
+    /// A rotation that a relay had and lost.
+    Resend,
+    /// This device goes.
+    Leave { id: CommandId },
+    /// The group goes.
+    DeleteGroup { id: CommandId },
     /// Whether the relay is there.
     Presence,
+}
+
+impl Request {
+    /// Who waits for the answer, if anybody does.
+    fn asker(&self) -> Option<CommandId> {
+        match self {
+            Self::Pull { id, .. }
+            | Self::Devices { id }
+            | Self::Rotate { id, .. }
+            | Self::Leave { id }
+            | Self::DeleteGroup { id } => Some(*id),
+            Self::Push
+            | Self::Sync { .. }
+            | Self::Again { .. }
+            | Self::Roll
+            | Self::Resend
+            | Self::Presence => None,
+        }
+    }
 }
 
 impl Engine {
@@ -345,6 +377,8 @@ impl Engine {
         self.event(Event::Connected);
         self.compare_store(welcome, greeting.claimed.1);
         self.max_cursor = welcome.max_cursor;
+        self.relay_epoch = welcome.epoch;
+        self.begin_roll();
         // What became durable after HELLO had left.
         if self.durable.0 > greeting.claimed.0 {
             self.tell(&Message::Ack(Ack { cursor: self.durable.0 }));
@@ -373,7 +407,25 @@ impl Engine {
                 self.pulled(page, id, after, limit)
             }
             (Message::DevicesResponse(list), Some(Request::Devices { id })) => {
-                self.devices_told(id, list);
+                self.devices_told(id, &list);
+                Ok(())
+            }
+            (Message::DevicesResponse(list), Some(Request::Roll)) => {
+                self.roll_called(&list);
+                Ok(())
+            }
+            (Message::RotateAck(ack), Some(Request::Rotate { .. } | Request::Resend)) => {
+                self.rotate_acked(&ack)
+            }
+            (Message::LeaveAck(_), Some(Request::Leave { id })) => {
+                self.reply(id, Ok(Reply::Done));
+                self.stop(StopReason::Left);
+                Ok(())
+            }
+            (Message::GroupDeleteAck(_), Some(Request::DeleteGroup { id })) => {
+                self.reply(id, Ok(Reply::Done));
+                let code = ErrorCode::GroupDeleted;
+                self.stop(StopReason::Refused { code, message: code.to_string() });
                 Ok(())
             }
             (Message::Presence(Presence::Own(_)), Some(Request::Presence)) => {
@@ -381,6 +433,7 @@ impl Engine {
                 Ok(())
             }
             (Message::Presence(Presence::Peer(peer)), None) => {
+                self.met(peer.device_id);
                 self.event(Event::PresenceChanged { device_id: peer.device_id, online: peer.status != 0 });
                 Ok(())
             }
@@ -397,7 +450,7 @@ impl Engine {
                 Ok(())
             }
             (_, request) => {
-                if let Some(Request::Pull { id, .. } | Request::Devices { id }) = request {
+                if let Some(id) = request.and_then(|request| request.asker()) {
                     self.reply(id, Err(EngineError::RelayMisbehaved));
                 }
                 Err(EngineError::RelayMisbehaved)
@@ -439,6 +492,16 @@ impl Engine {
                 }
                 _ => self.reply_refused(id, code, error),
             },
+            Request::Rotate { id, wish } => {
+                if !self.rotate_refused(id, wish, code) {
+                    self.reply_refused(id, code, error);
+                } else if matches!(code, Some(ErrorCode::RateLimited | ErrorCode::Unavailable)) {
+                    self.pause(error, wait);
+                }
+            }
+            // What the relay does not want of this, it has, or has no use for.
+            Request::Roll | Request::Resend => {}
+            Request::Leave { id } | Request::DeleteGroup { id } => self.reply_refused(id, code, error),
         }
     }
 
@@ -462,6 +525,8 @@ impl Engine {
                 | C::DeviceExpired),
             ) => self.stop(StopReason::Refused { code, message: error.message }),
             Some(C::Replaced) => self.back_off(REPLACED_PAUSE),
+            // Removed, or the rotation that lists this device was lost and will be sent again.
+            Some(C::EpochStale) => self.back_off(STALE_PAUSE),
             _ => {
                 let wait = Duration::from_millis(error.retry_after_ms.unwrap_or(0).into());
                 self.back_off(wait.min(MAX_PAUSE));
@@ -512,8 +577,36 @@ impl Engine {
         self.event(Event::Disconnected { stopped: None });
     }
 
+    /// Comes in again, as a member of the newest epoch. Who waits for an answer goes on waiting.
+    pub(super) fn renew(&mut self) {
+        self.renew_session = false;
+        if let Link::Online(session) = std::mem::replace(&mut self.link, Link::Idle) {
+            for request in session.requests.into_values() {
+                match request {
+                    Request::Pull { id, after, limit } => {
+                        self.waiting.push_back((id, Wanted::Pull { after, limit }));
+                    }
+                    Request::Devices { id } => self.waiting.push_back((id, Wanted::Devices)),
+                    Request::Rotate { id, wish } => self.waiting.push_back((id, Wanted::Rotate(wish))),
+                    Request::DeleteGroup { id } => self.waiting.push_back((id, Wanted::DeleteGroup)),
+                    Request::Leave { id } => self.leaving = Some(id),
+                    Request::Push
+                    | Request::Sync { .. }
+                    | Request::Again { .. }
+                    | Request::Roll
+                    | Request::Resend
+                    | Request::Presence => {}
+                }
+            }
+        }
+        self.rotating = None;
+        self.stop_timers();
+        self.outputs.push_back(Output::Disconnect);
+        self.outbox.connection_lost();
+    }
+
     /// Closes for good: somebody has to act first.
-    fn stop(&mut self, reason: StopReason) {
+    pub(super) fn stop(&mut self, reason: StopReason) {
         self.stopped = Some(reason.clone());
         self.disconnect(reason.clone().into());
         self.event(Event::Disconnected { stopped: Some(reason) });
@@ -528,7 +621,7 @@ impl Engine {
         }
     }
 
-    fn disconnect(&mut self, error: EngineError) {
+    fn stop_timers(&mut self) {
         let timers = [
             Timer::Greeting,
             Timer::Silence,
@@ -536,23 +629,32 @@ impl Engine {
             Timer::Pause,
             Timer::PushPause,
             Timer::Reconnect,
+            Timer::Roll,
         ];
         for timer in timers {
             self.timers.stop(timer);
         }
+    }
+
+    fn disconnect(&mut self, error: EngineError) {
+        self.stop_timers();
+        self.renew_session = false;
+        self.pull_due = false;
         let link = std::mem::replace(&mut self.link, Link::Idle);
         if !matches!(link, Link::Idle | Link::BackingOff) {
             self.outputs.push_back(Output::Disconnect);
         }
         if let Link::Online(session) = link {
-            for request in session.requests.into_values() {
-                match request {
-                    Request::Pull { id, .. } | Request::Devices { id } => self.reply(id, Err(error.clone())),
-                    Request::Push | Request::Sync { .. } | Request::Again { .. } | Request::Presence => {}
-                }
+            for id in session.requests.into_values().filter_map(|request| request.asker()) {
+                self.rotating.take_if(|(rotating, _)| *rotating == id);
+                self.reply(id, Err(error.clone()));
             }
         }
         self.outbox.connection_lost();
+        let acked = self.rotating.take().map(|(id, _)| id);
+        for id in acked.into_iter().chain(self.leaving.take()) {
+            self.reply(id, Err(error.clone()));
+        }
         for (id, _) in std::mem::take(&mut self.waiting) {
             self.reply(id, Err(error.clone()));
         }

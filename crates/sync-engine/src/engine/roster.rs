@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often to ask the relay who is there.
 const ROLL: Duration = Duration::from_secs(600);
 /// The same for the first time after connecting.
-const FIRST_ROLL: Duration = Duration::from_secs(30);
+const FIRST_ROLL: Duration = Duration::from_secs(120);
 /// Devices at the relay that nobody has announced, remembered at once.
 const MAX_STRANGERS: usize = 1_000;
 
@@ -168,7 +168,8 @@ impl Engine {
             self.met(row.device_id);
         }
         let members = self.state.peers.iter().filter(|(_, peer)| peer.standing == Standing::Member);
-        let acked = |id: &DeviceId| list.devices.iter().find(|row| row.device_id == *id).map(|row| row.acked_cursor);
+        let acked =
+            |id: &DeviceId| list.devices.iter().find(|row| row.device_id == *id).map(|row| row.acked_cursor);
         // A member that the relay does not name has nothing.
         let by_all = members.map(|(id, _)| acked(id).unwrap_or(Cursor::ZERO)).min();
         if let Some(by_all) = by_all {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sync_e2ee::{EpochSecret, RotationContent, RotationContext, open_lockbox, open_rotation, seal_rotation};
-use sync_types::{
-    BlobId, DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob,
+use sync_e2ee::{
+    EpochSecret, RotationContent, RotationContext, Tip, open_lockbox, open_rotation, seal_rotation,
 };
+use sync_types::{DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob};
 
 use super::Engine;
 use super::link::Request;
@@ -49,7 +49,8 @@ impl Engine {
             return false;
         };
         let current = group.key_log.epoch();
-        let ends_unknown = || (group.first_readable()..current).any(|epoch| !self.state.cuts.contains_key(&epoch));
+        let ends_unknown =
+            || (group.first_readable()..current).any(|epoch| !self.state.cuts.contains_key(&epoch));
         self.relay_epoch > current || (!self.reached_end && ends_unknown())
     }
 
@@ -109,7 +110,13 @@ impl Engine {
         }
     }
 
-    fn enter_epoch(&mut self, entry: &StoredBlob, link: KeyLink, secret: EpochSecret, content: &RotationContent) {
+    fn enter_epoch(
+        &mut self,
+        entry: &StoredBlob,
+        link: KeyLink,
+        secret: EpochSecret,
+        content: &RotationContent,
+    ) {
         let by = entry.sender_id;
         let Some(group) = &mut self.state.group else {
             return;
@@ -191,22 +198,22 @@ impl Engine {
     /// Compares what was received with where the epoch ends.
     fn hold_to(&mut self, cut: &CutRow, entry: &StoredBlob) {
         let (me, generation) = (self.me(), self.state.progress.generation);
+        let whole = self.state.progress.head.is_some();
         let (mut broken, mut changes) = (Vec::new(), Vec::new());
-        for (device_id, peer) in &mut self.state.peers {
-            let before = broken.len();
-            for end in cut.ends.iter().filter(|end| end.device_id == *device_id) {
+        let devices: BTreeSet<_> = cut.ends.iter().map(|end| end.device_id).filter(|id| *id != me).collect();
+        for device_id in devices {
+            let peer = self.state.peers.entry(device_id).or_default();
+            for end in cut.ends.iter().filter(|end| end.device_id == device_id) {
+                let may_be_gone = !whole || self.stubs.has(&device_id, &end.tip.hash);
                 let chain = peer.chain(end.tip.chain_id, generation);
-                broken.extend(end_chain(chain, &end.tip).map(|how| (*device_id, how)));
+                broken.extend(end_chain(chain, &end.tip, may_be_gone).map(|how| (device_id, how)));
             }
-            let counts = |chain: &PeerChain| cut.tip(device_id, &chain.chain_id).is_some();
-            let strays = peer.chains.iter().filter(|chain| !counts(chain) && chain.seen_next > 0).count();
-            peer.chains.retain(counts);
-            if strays > 0 {
-                broken.push((*device_id, Break::Altered { seq: 0 }));
+            let before = peer.chains.len();
+            peer.chains.retain(|chain| cut.tip(&device_id, &chain.chain_id).is_some());
+            if peer.chains.len() < before {
+                broken.push((device_id, Break::Altered { seq: 0 }));
             }
-            if broken.len() > before || !peer.chains.is_empty() {
-                changes.push(peer.change(device_id));
-            }
+            changes.push(peer.change(&device_id));
         }
         let own = self.state.chain.logged.as_ref();
         if let Some(own) = own
@@ -263,14 +270,14 @@ impl Engine {
         let mut roster = self.entries(|id, standing| standing == Standing::Member && !goes(id));
         roster.push(self.own_entry());
         roster.sort_by_key(|entry| entry.device_id);
-        let removed = self.entries(|id, standing| {
-            standing == Standing::Left || (standing == Standing::Member && goes(id))
-        });
+        let removed = self
+            .entries(|id, standing| standing == Standing::Left || (standing == Standing::Member && goes(id)));
         let content = RotationContent { roster, removed, history: wish.keep_history };
         let secret = EpochSecret::generate(&mut self.rng);
         let group = self.state.group.as_ref()?;
         let current = group.key_log.epoch();
-        let context = RotationContext { group_id: group.group_id, epoch: current + 1, sender: self.me(), blob_id };
+        let context =
+            RotationContext { group_id: group.group_id, epoch: current + 1, sender: self.me(), blob_id };
         let keys = self.keys.get(&current)?;
         let device = &self.state.device.secret;
         let rotation = seal_rotation(keys, device, &secret, &context, &content, &mut self.rng).ok()?;
@@ -289,7 +296,10 @@ impl Engine {
     /// ERROR in answer to ROTATE.
     pub(super) fn rotate_refused(&mut self, id: CommandId, wish: Wish, code: Option<ErrorCode>) -> bool {
         self.rotating = None;
-        let again = matches!(code, Some(ErrorCode::Behind | ErrorCode::EpochStale | ErrorCode::RateLimited | ErrorCode::Unavailable));
+        let again = matches!(
+            code,
+            Some(ErrorCode::Behind | ErrorCode::EpochStale | ErrorCode::RateLimited | ErrorCode::Unavailable)
+        );
         if !again || wish.tries >= MAX_TRIES {
             return false;
         }
@@ -301,14 +311,16 @@ impl Engine {
 }
 
 /// Brings a chain to where its epoch ends; what is wrong, if anything.
-fn end_chain(chain: &mut PeerChain, tip: &sync_e2ee::Tip) -> Option<Break> {
+fn end_chain(chain: &mut PeerChain, tip: &Tip, may_be_gone: bool) -> Option<Break> {
     let next = tip.seq.saturating_add(1);
     let how = if chain.seen_next == next {
         (chain.hash != tip.hash).then_some(Break::Altered { seq: tip.seq })
     } else if chain.seen_next > next {
         Some(Break::Altered { seq: next })
     } else {
-        chain.add_hole(chain.seen_next, next);
+        if !may_be_gone {
+            chain.add_hole(chain.seen_next, next);
+        }
         None
     };
     chain.seen_next = next;

@@ -60,7 +60,7 @@ impl Engine {
     }
 
     /// Keeps what the relay has just acknowledged; the outbox's row stays where it is.
-    pub(super) fn keep(&mut self, position: u64, row: OutboxRow, cursor: Cursor, expires: UnixMs) {
+    pub(super) fn keep_acked(&mut self, position: u64, row: OutboxRow, cursor: Cursor, expires: UnixMs) {
         let sent = SentRow { cursor, generation: self.state.progress.generation, expires };
         self.store([sent.change(position)]);
         self.sent.bytes += row.payload.len();
