@@ -360,8 +360,9 @@ pub enum Event {
     /// The relay started over with another database: cursors start over, too. Nothing that was read
     /// is read again. What others may lack of this device's is pushed again.
     RelayReset,
-    /// The relay started over for the second time within a day. What others may lack is pushed again only
-    /// after [`Command::Restore`]: a relay must not be able to make devices send without end.
+    /// The relay started over for the second time within a day. Nothing is pushed until
+    /// [`Command::Restore`] agrees to push again what others may lack: a relay must not be able to make
+    /// devices send without end.
     RestoreWaits,
     /// A blob is not shown to the app.
     BlobRefused {

@@ -55,6 +55,10 @@ pub enum EngineError {
     /// The relay broke the protocol.
     #[error("the relay answered with something malformed")]
     RelayMisbehaved,
+    /// The relay has lost everything for the second time within a day: nothing is pushed until somebody has
+    /// agreed to push again what it lost.
+    #[error("the relay was reset twice within a day: agree to push again what it lost")]
+    RestoreWaits,
     /// The relay was reset while this was under way: try again.
     #[error("the relay was reset meanwhile; try again")]
     RelayReset,

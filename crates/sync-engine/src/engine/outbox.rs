@@ -16,7 +16,7 @@ use super::sent::Kept;
 use super::{Engine, Then, new_chain};
 use crate::api::{CommandId, Event, Reply};
 use crate::error::EngineError;
-use crate::rows::OutboxRow;
+use crate::rows::{OutboxRow, Restore};
 use crate::timer::Timer;
 
 /// Sealed bytes that may wait.
@@ -247,7 +247,9 @@ impl Engine {
 
     /// Sends what is next in the outbox.
     pub(super) fn send_outbox(&mut self) {
-        if self.timers.is_set(Timer::PushPause) || self.renew_session {
+        // What a relay has lost comes before what is new, in the order in which it was pushed.
+        let restores = self.state.progress.restore != Restore::No;
+        if self.timers.is_set(Timer::PushPause) || self.renew_session || restores {
             return;
         }
         // What was sealed when the relay took more would only end the connection.
@@ -474,6 +476,10 @@ impl Engine {
         } else if let Some(reason) = self.stopped.clone() {
             for id in std::mem::take(&mut self.flushes) {
                 self.reply(id, Err(reason.clone().into()));
+            }
+        } else if self.state.progress.restore == Restore::Asks {
+            for id in std::mem::take(&mut self.flushes) {
+                self.reply(id, Err(EngineError::RestoreWaits));
             }
         }
     }

@@ -54,6 +54,8 @@ pub(super) struct Client {
     pub(super) app: App,
     asked: BTreeMap<CommandId, Asked>,
     next_command: u64,
+    /// It is going to say that what the relay lost may be pushed again.
+    agrees: bool,
     pub(super) invite: Option<SealedInvite>,
 }
 
@@ -79,6 +81,7 @@ impl Client {
             app: App::default(),
             asked: BTreeMap::new(),
             next_command: 0,
+            agrees: false,
             invite: None,
         }
     }
@@ -149,6 +152,7 @@ impl World {
         let seed = self.seed();
         let rows = self.clients[n].disk.clone();
         let engine = Engine::open(seed, rows).map_err(|e| format!("client {n} cannot start: {e}"))?;
+        self.clients[n].agrees = true;
         let durable = engine.status().last_cursor;
         self.clients[n].engine = Some(engine);
         let app = &mut self.clients[n].app;
@@ -198,6 +202,9 @@ impl World {
     }
 
     pub(super) fn app_reads(&mut self, n: usize) -> Result<(), String> {
+        if std::mem::take(&mut self.clients[n].agrees) {
+            self.command(n, Asked::Other, Command::Restore)?;
+        }
         if self.clients[n].asked.values().any(|asked| matches!(asked, Asked::Read)) {
             return Ok(());
         }
@@ -364,8 +371,16 @@ impl World {
                     return Err(format!("client {n} saw a reset where there was none"));
                 }
             }
+            Event::PushRenamed { .. } | Event::HistoryTruncated { .. } if self.plan.wipes => {}
             event @ (Event::PushRejected { .. }
+            | Event::PushRenamed { .. }
             | Event::BlobRefused { .. }
+            | Event::ChainBroken { .. }
+            | Event::Forked { .. }
+            | Event::RotationRefused { .. }
+            | Event::RotationWithheld { .. }
+            | Event::UnknownDevice { .. }
+            | Event::InviteMisused
             | Event::HistoryTruncated { .. }
             | Event::Disconnected { stopped: Some(_) }) => {
                 return Err(format!("client {n}: {event:?}"));
@@ -376,8 +391,10 @@ impl World {
             | Event::RelayFull { .. }
             | Event::DeviceJoined { .. }
             | Event::DeviceRemoved { .. }
+            | Event::KeyRotated { .. }
             | Event::PresenceChanged { .. }
             | Event::RelayMisbehaved => {}
+            Event::RestoreWaits => self.clients[n].agrees = true,
         }
         Ok(())
     }
