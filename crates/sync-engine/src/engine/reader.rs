@@ -249,7 +249,8 @@ impl Engine {
                 return Ok(());
             }
             self.delivered.saw(entry.cursor, entry.blob_id);
-            let item = self.open_unread(entry);
+            // The relay may not show one blob at two places.
+            let item = self.open_unread(entry).filter(|item| !self.is_given(item));
             self.window.extend(entry.cursor, item);
         }
         if !page.has_more || page.max_cursor > seen {
@@ -257,6 +258,12 @@ impl Engine {
             self.window.extend(seen, None);
         }
         Ok(())
+    }
+
+    /// Whether the app was given a blob, or is about to be.
+    fn is_given(&self, item: &Opened) -> bool {
+        let given = Given::from(item);
+        self.delivered.items.iter().any(|(_, had)| *had == given) || self.window.holds(item)
     }
 
     /// Opens a blob of another device, unless the app has it.
@@ -395,11 +402,14 @@ impl Engine {
 
     /// The app has everything that was seen, whoever it was given by.
     fn mark_all_read(&mut self) -> Vec<Change> {
-        let behind = |chain: &PeerChain| chain.app_next < chain.seen_next;
+        // After a reset a chain may reach further than what has come again.
+        let behind = |chain: &PeerChain| chain.app_next < chain.history_next;
         let peers = self.state.peers.iter_mut().filter(|(_, peer)| peer.chains.iter().any(behind));
         peers
             .map(|(id, peer)| {
-                peer.chains.iter_mut().for_each(|chain| chain.app_next = chain.app_next.max(chain.seen_next));
+                peer.chains
+                    .iter_mut()
+                    .for_each(|chain| chain.app_next = chain.app_next.max(chain.history_next));
                 peer.change(id)
             })
             .collect()
