@@ -130,7 +130,11 @@ const accepted = {
     'nobody': { devices: [] },
     'two': { devices: [row, { ...row, device_id: canonical, device_name: '', online: false }] },
   },
-  Rotate: { 'a rotation': { blob_id: blob, payload: '02c1f3' } },
+  Rotate: {
+    'a rotation': { blob_id: blob, after: 8, payload: '02c1f3' },
+    'into an empty log': { blob_id: other, after: 0, payload: '' },
+    'after the largest cursor': { blob_id: blob, after: MAX, payload: '02*300' },
+  },
   RotateAck: { 'the second epoch': { epoch: 1, cursor: 9 } },
   Leave: { 'no fields': {} },
   LeaveAck: { 'no fields': {} },
@@ -139,6 +143,7 @@ const accepted = {
   Error: {
     'a refusal': { code: 1, message: 'the message breaks the protocol', retry_after_ms: null },
     'a wait': { code: 5, message: '', retry_after_ms: 600 },
+    'the log has grown': { code: 19, message: 'the log has grown since: pull, then try again', retry_after_ms: null },
     'a code of the future, at length': { code: 65535, message: 'ß'.repeat(200), retry_after_ms: 4294967295 },
   },
 };
@@ -246,7 +251,13 @@ const refused = {
       body('DevicesResponse', { devices: [{ ...row, device_id: notCanonical.p }] }), 'NonCanonicalKey'],
     'a list that claims 65,535': [raw('91dcffff'), 'Truncated'],
   },
-  Rotate: { 'a payload of text': [array(bin(blob), m.str('')), 'WrongType'] },
+  Rotate: {
+    'a payload of text': [array(bin(blob), u(8), m.str('')), 'WrongType'],
+    'without the cursor before it': [array(bin(blob), bin('02c1f3')), 'WrongLength'],
+    'a cursor that is nil': [array(bin(blob), m.nil, bin('02c1f3')), 'WrongType'],
+    'a cursor that JavaScript cannot hold': [array(bin(blob), u(2n ** 53n), bin('02')), 'OutOfRange'],
+    'a blob id of 15 bytes': [array(bin('b1'.repeat(15)), u(8), bin('02')), 'WrongLength'],
+  },
   RotateAck: { 'an epoch of five bytes': [array(u(2 ** 32), u(9)), 'OutOfRange'] },
   Leave: { 'a field': [array(m.nil), 'WrongLength'] },
   LeaveAck: { 'nothing': [raw(''), 'Truncated'] },

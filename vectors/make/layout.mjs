@@ -53,7 +53,7 @@ export const MESSAGES = {
   DevicesResponse: [0x51, {
     devices: list({ device_id: bin, device_name: bin, acked_cursor: u, last_seen: u, online: bool }),
   }],
-  Rotate: [0x52, { blob_id: bin, payload: bin }],
+  Rotate: [0x52, { blob_id: bin, after: u, payload: bin }],
   RotateAck: [0x53, { epoch: u, cursor: u }],
   Leave: [0x54, {}],
   LeaveAck: [0x55, {}],

@@ -1,10 +1,9 @@
-// Noise_XX_25519_ChaChaPoly_BLAKE2s, after the Noise Protocol Framework, revision 34.
+// Noise_XX_ and Noise_X_25519_ChaChaPoly_BLAKE2s, after the Noise Protocol Framework, revision 34.
 
 import crypto from 'node:crypto';
 import { ascii } from './bytes.mjs';
 import { agree, publicKey } from './keys.mjs';
 
-const NAME = 'Noise_XX_25519_ChaChaPoly_BLAKE2s';
 const PROLOGUE = 'sync-relay/1';
 const blake2s = (...parts) => crypto.createHash('blake2s256').update(Buffer.concat(parts)).digest();
 const hmac = (key, ...parts) => crypto.createHmac('blake2s256', key).update(Buffer.concat(parts)).digest();
@@ -34,18 +33,14 @@ export class CipherState {
   }
 }
 
-/** One handshake, seen from both ends at once: what is encrypted by one need not be decrypted here. */
-export class Handshake {
-  constructor({ device, deviceEphemeral, relay, relayEphemeral, prologue = PROLOGUE, deviceShows, relayShows }) {
-    Object.assign(this, { deviceEphemeral, relayEphemeral });
-    // What each end sends as its static key: its own, but in a test of the other end.
-    this.deviceStatic = deviceShows ?? publicKey('x25519', device);
-    this.relayStatic = relayShows ?? publicKey('x25519', relay);
-    const name = ascii(NAME);
+/** What both ends of a handshake mix everything into. */
+class SymmetricState {
+  constructor(pattern, prologue) {
+    const name = ascii(`Noise_${pattern}_25519_ChaChaPoly_BLAKE2s`);
     this.h = name.length <= 32 ? Buffer.concat([name, Buffer.alloc(32 - name.length)]) : blake2s(name);
     this.ck = this.h;
     this.cipher = null;
-    this.mixHash(ascii(prologue));
+    this.mixHash(prologue);
   }
 
   mixHash(data) { this.h = blake2s(this.h, data); }
@@ -60,6 +55,17 @@ export class Handshake {
     const out = this.cipher ? this.cipher.encrypt(this.h, plaintext) : plaintext;
     this.mixHash(out);
     return out;
+  }
+}
+
+/** One handshake, seen from both ends at once: what is encrypted by one need not be decrypted here. */
+export class Handshake extends SymmetricState {
+  constructor({ device, deviceEphemeral, relay, relayEphemeral, prologue = PROLOGUE, deviceShows, relayShows }) {
+    super('XX', ascii(prologue));
+    Object.assign(this, { deviceEphemeral, relayEphemeral });
+    // What each end sends as its static key: its own, but in a test of the other end.
+    this.deviceStatic = deviceShows ?? publicKey('x25519', device);
+    this.relayStatic = relayShows ?? publicKey('x25519', relay);
   }
 
   /** `-> e`, from the device. */
@@ -91,4 +97,16 @@ export class Handshake {
     const [device, relay] = hkdf(this.ck, Buffer.alloc(0));
     return { device: new CipherState(device), relay: new CipherState(relay) };
   }
+}
+
+/** `<- s`, then `-> e, es, s, ss` with a payload: for one device that is not there. */
+export function oneWay({ prologue, from, ephemeral, to, payload, shows }) {
+  const state = new SymmetricState('X', prologue);
+  state.mixHash(to);
+  const e = publicKey('x25519', ephemeral);
+  state.mixHash(e);
+  state.mixKey(agree(ephemeral, to));
+  const s = state.encryptAndHash(shows ?? publicKey('x25519', from));
+  state.mixKey(agree(from, to));
+  return Buffer.concat([e, s, state.encryptAndHash(payload)]);
 }

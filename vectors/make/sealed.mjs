@@ -1,26 +1,14 @@
 // sealed.json: what only members can read.
 
-import crypto from 'node:crypto';
 import { ascii, hex, repeat, u32be, unhex } from './bytes.mjs';
-import { publicKey, sha256, sign } from './keys.mjs';
-import { keyLog } from './layout.mjs';
+import { publicKey, sign } from './keys.mjs';
+import { groupOf, hkdf, invite, pad, padded, schedule, seenOf } from './members.mjs';
 import * as m from './msgpack.mjs';
 import { seal } from './xchacha.mjs';
 
 const MAX_BLOB = 1024 * 1024 + 1024;
 const HEAD = 5 + 24 + 16;
 
-const hkdf = (secret, label) => Buffer.from(crypto.hkdfSync('sha256', secret, Buffer.alloc(0), ascii(label), 32));
-
-function schedule(secret) {
-  return {
-    blob: hkdf(secret, 'sync-relay blob key v1'),
-    name: hkdf(secret, 'sync-relay name key v1'),
-    auth: publicKey('ed25519', hkdf(secret, 'sync-relay auth seed v1')),
-  };
-}
-
-const groupOf = (authKey) => sha256(ascii('sync-relay group id v1'), authKey);
 const secret = repeat(0x5e, 32);
 const keys = schedule(secret);
 const context = {
@@ -28,19 +16,7 @@ const context = {
   sender: hex(publicKey('x25519', repeat(0x77, 32))), blob_id: 'c0c1c2c3c4c58ac7800000000000002a',
 };
 
-/** PADMÉ of at least 256, never past `max`. */
-function padded(length, max) {
-  const n = Math.max(length, 256);
-  const e = Math.floor(Math.log2(n));
-  const low = e - (Math.floor(Math.log2(e)) + 1);
-  const rounded = Math.ceil(n / 2 ** low) * 2 ** low;
-  return Math.max(Math.min(rounded, max), length);
-}
-
-const pad = (plaintext, max) => Buffer.concat([plaintext, Buffer.alloc(padded(plaintext.length, max) - plaintext.length)]);
-
 const bin = (text) => m.bin(unhex(text));
-const seenOf = (seen) => (seen ? m.array([bin(seen.store_id), m.uint(seen.cursor), bin(seen.head)]) : m.nil);
 
 function content(c, codec = 0, body = unhex(c.body)) {
   return m.array([
@@ -210,6 +186,7 @@ function controls() {
 function invites() {
   const lookup = repeat(0x10, 16);
   const key = repeat(0x1e, 32);
+  const tip = (chain, seq) => ({ chain_id: chain.repeat(16), seq, hash: '4a'.repeat(32) });
   const good = {
     relay: 'https://relay.example',
     relay_key: '11'.repeat(32),
@@ -217,9 +194,10 @@ function invites() {
     key_log: { genesis: hex(keys.auth), links: [] },
     epoch: 0,
     secret: context.secret,
+    history: [],
     roster: [
-      { device_id: context.sender, name: 'ada', platform: 'linux', tip: { chain_id: 'c0'.repeat(16), seq: 3, hash: '4a'.repeat(32) } },
-      { device_id: '0a'.repeat(32), name: null, platform: '', tip: null },
+      { device_id: context.sender, name: 'ada', platform: 'linux', tips: [tip('c0', 3), tip('c1', 0)] },
+      { device_id: '0a'.repeat(32), name: null, platform: '', tips: [] },
     ],
     seen: { store_id: '57'.repeat(16), cursor: 299, head: '4e'.repeat(32) },
     created_by: context.sender,
@@ -235,31 +213,28 @@ function invites() {
     key_log: { genesis: hex(keys.auth), links: [{ auth_key: hex(nextAuth), content_hash: next.content_hash, signature }] },
     epoch: 1,
     secret: hex(next.secret),
+    history: [{ epoch: 0, secret: context.secret }],
   };
-  const tipOf = (tip) => (tip ? m.array([bin(tip.chain_id), m.uint(tip.seq), bin(tip.hash)]) : m.nil);
-  const encode = (i) => m.array([
-    m.str(i.relay), bin(i.relay_key), bin(i.group_id), keyLog(i.key_log), m.uint(i.epoch), bin(i.secret),
-    m.array(i.roster.map((one) => m.array([
-      bin(one.device_id), one.name === null ? m.nil : m.str(one.name), m.str(one.platform), tipOf(one.tip)]))),
-    seenOf(i.seen), bin(i.created_by), m.uint(i.expires),
-  ]);
   const sealWith = (plaintext, format = 1, at = lookup) => Buffer.concat([
     Buffer.from([format]), seal(key, nonce, Buffer.concat([ascii('sync-relay invite v1'), at]), plaintext)]);
   const keysOf = { lookup: hex(lookup), key: hex(key) };
   const accept = (name, fields) => (
-    { case: name, ...keysOf, nonce: hex(nonce), fields, sealed: hex(sealWith(encode(fields))) });
+    { case: name, ...keysOf, nonce: hex(nonce), fields, sealed: hex(sealWith(invite(fields))) });
   const refuse = (name, error, sealed, change = {}) => ({ case: name, ...keysOf, ...change, sealed: hex(sealed), error });
-  const changed = (fields) => sealWith(encode({ ...good, ...fields }));
-  const sealed = sealWith(encode(good));
+  const changed = (fields) => sealWith(invite({ ...good, ...fields }));
+  const sealed = sealWith(invite(good));
   return {
     accepted: [
       accept('into a group of two', good),
       accept('into a group of nobody who was seen yet', { ...good, roster: [], seen: null }),
       accept('into a group that was rotated', rotated),
+      accept('into a group that was rotated, without its history', { ...rotated, history: [] }),
+      accept('with as many tips as a device may have', {
+        ...good, roster: [{ ...good.roster[0], tips: Array.from({ length: 16 }, (_, n) => tip(hex([n]), n)) }] }),
     ],
     refused: [
       refuse('nothing', 'Decrypt', Buffer.alloc(0)),
-      refuse('another format', 'UnknownFormat', sealWith(encode(good), 2)),
+      refuse('another format', 'UnknownFormat', sealWith(invite(good), 2)),
       refuse('under another lookup key', 'Decrypt', sealed, { lookup: '12'.repeat(16) }),
       refuse('under another key', 'Decrypt', sealed, { key: '1f'.repeat(32) }),
       refuse('cut short', 'Decrypt', sealed.subarray(0, sealed.length - 1)),
@@ -270,15 +245,25 @@ function invites() {
       refuse('another group than its key log', 'Malformed', changed({ group_id: '9b'.repeat(32) })),
       refuse('another epoch than its key log', 'Malformed', changed({ epoch: 1 })),
       refuse('another secret than its key log', 'Malformed', changed({ secret: '5f'.repeat(32) })),
-      refuse('the secret of the epoch before', 'Malformed', sealWith(encode({ ...rotated, secret: good.secret }))),
-      refuse('a key log that ends an epoch early', 'Malformed', sealWith(encode({ ...rotated, key_log: good.key_log }))),
-      refuse('a key log whose signature is wrong', 'Malformed', sealWith(encode({
+      refuse('the secret of the epoch before', 'Malformed', sealWith(invite({ ...rotated, secret: good.secret }))),
+      refuse('a key log that ends an epoch early', 'Malformed', sealWith(invite({ ...rotated, key_log: good.key_log }))),
+      refuse('a key log whose signature is wrong', 'Malformed', sealWith(invite({
         ...rotated, key_log: { ...rotated.key_log, links: [{ ...rotated.key_log.links[0], signature: '51'.repeat(64) }] } }))),
       refuse('a device whose key is not canonical', 'Malformed', changed({ roster: [{ ...good.roster[0], device_id: 'ff'.repeat(32) }] })),
       refuse('an inviter whose key is not canonical', 'Malformed', changed({ created_by: 'ff'.repeat(32) })),
       refuse('a name of 63 bytes', 'Malformed', changed({ roster: [{ ...good.roster[0], name: 'x'.repeat(63) }] })),
       refuse('a platform of 33 bytes', 'Malformed', changed({ roster: [{ ...good.roster[1], platform: 'y'.repeat(33) }] })),
-      refuse('bytes behind it', 'Malformed', sealWith(Buffer.concat([encode(good), m.nil]))),
+      refuse('17 tips of one device', 'Malformed', changed({
+        roster: [{ ...good.roster[0], tips: Array.from({ length: 17 }, (_, n) => tip(hex([n]), n)) }] })),
+      refuse('a chain with two tips', 'Malformed', changed({ roster: [{ ...good.roster[0], tips: [tip('c0', 3), tip('c1', 0), tip('c0', 4)] }] })),
+      refuse('the secret of its own epoch among the earlier ones', 'Malformed', sealWith(invite({
+        ...rotated, history: [...rotated.history, { epoch: 1, secret: rotated.secret }] }))),
+      refuse('an earlier secret twice', 'Malformed', sealWith(invite({ ...rotated, history: [rotated.history[0], rotated.history[0]] }))),
+      refuse('an earlier secret that is not of its epoch', 'Malformed', sealWith(invite({
+        ...rotated, history: [{ epoch: 0, secret: rotated.secret }] }))),
+      refuse('earlier secrets of a group without any', 'Malformed', changed({ history: [{ epoch: 0, secret: context.secret }] })),
+      refuse('a field too few', 'Malformed', sealWith(Buffer.concat([Buffer.from([0x9a]), invite(good).subarray(1)]))),
+      refuse('bytes behind it', 'Malformed', sealWith(Buffer.concat([invite(good), m.nil]))),
     ],
   };
 }

@@ -57,11 +57,12 @@ pub fn hash(sealed: &[u8]) -> BlobHash {
 
 /// The epoch that a sealed blob claims; nothing about it is verified.
 pub fn claimed_epoch(sealed: &[u8]) -> Result<Epoch, SealError> {
-    let header = sealed.first_chunk::<HEADER>().ok_or(SealError::Decrypt)?;
-    if header[0] != FORMAT {
+    let (format, rest) = sealed.split_first().ok_or(SealError::Decrypt)?;
+    if *format != FORMAT {
         return Err(SealError::UnknownFormat);
     }
-    Ok(Epoch::from_be_bytes([header[1], header[2], header[3], header[4]]))
+    let epoch = rest.first_chunk().ok_or(SealError::Decrypt)?;
+    Ok(Epoch::from_be_bytes(*epoch))
 }
 
 /// Seals a content.
@@ -312,6 +313,7 @@ mod tests {
         assert_eq!(with(LZ4, &[9, 0, 0, 0, 0x10, b'a'], &[]), Err(SealError::Malformed), "a shorter body");
         assert_eq!(with(RAW, &vec![0; MAX + 1], &[]), Err(SealError::TooLarge));
         assert_eq!(open(&keys(), &context(), &seal_plaintext(b""), MAX), Err(SealError::Malformed));
-        assert_eq!(claimed_epoch(&[9, 0, 0, 0, 0]), Err(SealError::UnknownFormat));
+        assert_eq!(claimed_epoch(&[9]), Err(SealError::UnknownFormat));
+        assert_eq!(claimed_epoch(&[FORMAT, 0, 0, 0]), Err(SealError::Decrypt));
     }
 }

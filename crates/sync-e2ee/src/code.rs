@@ -1,16 +1,11 @@
 //! From a short code to the two keys of an invite.
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use sync_types::{InviteCode, InviteKey, LookupKey};
 use zeroize::Zeroizing;
 
-use crate::SealError;
+use crate::{SealError, argon};
 
 const SALT: &[u8] = b"sync-relay invite code v1";
-/// 64 MiB, three passes, four lanes: the second recommended option of RFC 9106 §4.
-const MEMORY_KIB: u32 = 64 * 1024;
-const PASSES: u32 = 3;
-const LANES: u32 = 4;
 
 /// Derives lookup key and invite key from all of a code: Argon2id (RFC 9106) over its 10 bytes, 48
 /// bytes out. Takes 64 MiB and about 0.2 s of a core: keep it off a thread that must stay responsive.
@@ -21,11 +16,8 @@ const LANES: u32 = 4;
 /// # Errors
 /// [`SealError::Derivation`] when the memory cannot be had.
 pub fn derive_code(code: &InviteCode) -> Result<(LookupKey, InviteKey), SealError> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(48)).map_err(|_| SealError::Derivation)?;
     let mut out = Zeroizing::new([0_u8; 48]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(code.expose_bytes(), SALT, &mut *out)
-        .map_err(|_| SealError::Derivation)?;
+    argon::derive(code.expose_bytes(), SALT, &mut *out)?;
     let (lookup, key) = out.split_at(16);
     let mut lookup_key = LookupKey([0; 16]);
     lookup_key.0.copy_from_slice(lookup);

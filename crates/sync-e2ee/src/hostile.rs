@@ -9,10 +9,13 @@ use cap::Cap;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sync_types::wire::{Wire, decode, encode};
-use sync_types::{BlobId, DeviceSecret, GroupId, InviteKey, LookupKey};
+use sync_types::{BlobId, DeviceSecret, GroupId, InviteKey, Lockbox, LookupKey, Rotation};
 use sync_vectors::hostile::Decoder;
 
-use crate::{BlobContext, Control, DeviceName, EpochKeys, EpochSecret, Invite, blob, invite, name};
+use crate::{
+    BlobContext, Control, DeviceName, EpochKeys, EpochSecret, Invite, RosterEntry, RotationContent,
+    RotationContext, blob, invite, name, open_lockbox, recovery, rotation,
+};
 
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 1 << 30);
@@ -47,6 +50,7 @@ fn decoders() -> Vec<Decoder> {
     vec![
         wire("Control", &announce),
         wire("DeviceName", &DeviceName::new("ada").unwrap()),
+        wire::<RosterEntry>("RosterEntry", &invite::tests_invite(1).roster[0]),
         Decoder::new("blob content", blob::tests_plaintexts(), |bytes| {
             if let Ok(content) = blob::decode(bytes, MAX_BODY) {
                 assert!(content.body.len() <= MAX_BODY);
@@ -57,6 +61,27 @@ fn decoders() -> Vec<Decoder> {
                 assert_eq!(invite.encode(true, 0), bytes);
             }
         }),
+        Decoder::new("recovery content", vec![invite::tests_plaintext()], |bytes| {
+            if let Ok(Ok(invite)) = Invite::decode(bytes).map(Invite::verified) {
+                assert_eq!(invite.encode(true, 0), bytes);
+            }
+        })
+        .dear(),
+        Decoder::text("recovery phrase", vec!["abacus yo-yo zoom absurd t-shirt zit".to_owned()], |text| {
+            if let Ok(phrase) = recovery::parse_phrase(text) {
+                assert_eq!(recovery::parse_phrase(&phrase), Ok(phrase));
+            }
+        })
+        .dear(),
+        Decoder::new("rotation content", vec![rotation::tests_plaintext()], |bytes| {
+            if let Ok(content) = RotationContent::decode(bytes) {
+                assert!(bytes.starts_with(&content.encode()));
+            }
+        }),
+        Decoder::new("lockbox", vec![vec![1; 128]], |bytes| {
+            assert!(!opens_as_lockbox(bytes));
+        })
+        .dear(),
         Decoder::new("sealed blob", sealed.collect(), |bytes| {
             let _ = blob::open(&keys(), &context(), bytes, MAX_BODY);
         })
@@ -70,6 +95,17 @@ fn decoders() -> Vec<Decoder> {
         })
         .dear(),
     ]
+}
+
+fn opens_as_lockbox(bytes: &[u8]) -> bool {
+    let (device, place) = (DeviceSecret::from_bytes([3; 32]), context());
+    let context =
+        RotationContext { group_id: place.group_id, epoch: 1, sender: place.sender, blob_id: place.blob_id };
+    let Ok(sealed) = bytes.try_into() else { return false };
+    let lockboxes = vec![Lockbox { device_id: device.id(), sealed }];
+    let auth_key = keys().auth_key();
+    let rotation = Rotation { epoch: 1, auth_key, lockboxes, inner: Vec::new(), signature: [0; 64] };
+    open_lockbox(&rotation, &context, &device).is_ok()
 }
 
 /// Memory is counted for the whole process: only a test that runs alone can measure it.

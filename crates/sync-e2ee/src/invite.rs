@@ -188,6 +188,11 @@ pub(crate) fn tests_plaintext() -> Vec<u8> {
 }
 
 #[cfg(test)]
+pub(crate) fn tests_invite(devices: u8) -> Invite {
+    tests::invite(devices)
+}
+
+#[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;

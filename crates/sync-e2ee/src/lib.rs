@@ -1,8 +1,9 @@
 //! What only the members of a group can do.
 //!
 //! The [key schedule](EpochKeys) of an epoch's secret, [sealed blobs](blob) with their
-//! [content](Content), padding and compression, sealed device names, [invites](Invite), [rotations](seal_rotation),
-//! and the [sealing of secrets](at_rest) in a local store. A relay does not link this crate.
+//! [content](Content), padding and compression, [chains and heads](chain), sealed device names, [invites](Invite),
+//! [rotations](seal_rotation), the [recovery file](recovery), passphrase groups, and the [sealing of
+//! secrets](at_rest) in a local store. A relay does not link this crate.
 //!
 //! Like everything under `crates/`, it does no input or output: random bytes are a parameter.
 //!
@@ -22,8 +23,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aead;
+mod argon;
 pub mod at_rest;
 pub mod blob;
+pub mod chain;
 mod code;
 mod content;
 mod control;
@@ -32,6 +35,9 @@ mod hostile;
 mod invite;
 mod name;
 mod padding;
+mod passphrase;
+mod phrase;
+pub mod recovery;
 mod roster;
 mod rotation;
 mod schedule;
@@ -43,6 +49,8 @@ pub use control::{Control, MAX_PLATFORM};
 pub use invite::Invite;
 pub use name::{DeviceName, MAX_NAME, open_name, seal_name};
 pub use padding::padded_len;
+pub use passphrase::passphrase_secret;
+pub use phrase::PhraseError;
 pub use roster::{MAX_TIPS, RosterEntry, Tip};
 pub use rotation::{RotationContent, RotationContext, open_lockbox, open_rotation, seal_rotation};
 pub use schedule::{EpochKeys, EpochSecret};

@@ -225,3 +225,14 @@ fn lockbox_prologue(context: &RotationContext, auth_key: &AuthKey, recipient: &D
     ]
     .concat()
 }
+
+/// A good inner part, for tests that change it.
+#[cfg(test)]
+pub(crate) fn tests_plaintext() -> Vec<u8> {
+    let mut plaintext = tests::content().encode();
+    plaintext.resize(plaintext.len() + 40, 0);
+    plaintext
+}
+
+#[cfg(test)]
+mod tests;

@@ -136,3 +136,120 @@ impl Rotation {
         Some(&self.lockboxes[found].sealed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer, SigningKey};
+
+    use super::*;
+    use crate::keylog::KeyLog;
+
+    const BLOB: BlobId = BlobId([0xb1; 16]);
+
+    fn device(n: u8) -> DeviceId {
+        DeviceId::from_bytes([n; 32]).unwrap()
+    }
+
+    fn key(n: u8) -> SigningKey {
+        SigningKey::from_bytes(&[n; 32])
+    }
+
+    fn auth(n: u8) -> AuthKey {
+        AuthKey(key(n).verifying_key().to_bytes())
+    }
+
+    fn rotation(devices: &[u8]) -> Rotation {
+        let lockbox = |n: &u8| Lockbox { device_id: device(*n), sealed: [*n; LOCKBOX] };
+        let lockboxes = devices.iter().map(lockbox).collect();
+        let mut rotation =
+            Rotation { epoch: 1, auth_key: auth(2), lockboxes, inner: vec![7; 3], signature: [0; 64] };
+        let hash = rotation.content_hash(&device(1), &BLOB);
+        let transcript = rotation_transcript(&GroupId::of(&auth(1)), 1, &auth(2), &hash);
+        rotation.signature = key(1).sign(&transcript).to_bytes();
+        rotation
+    }
+
+    #[test]
+    fn a_rotation_has_exact_bytes() {
+        let rotation = rotation(&[1]);
+        let bytes = [
+            &[0x02, 0x95, 0x01, 0xc4, 32][..],
+            &auth(2).0,
+            &[0x91, 0x92, 0xc4, 32],
+            &[1; 32],
+            &[0xc4, 128],
+            &[1; 128],
+            &[0xc4, 3, 7, 7, 7, 0xc4, 64],
+            &rotation.signature,
+        ]
+        .concat();
+        assert_eq!(rotation.encode(), bytes);
+        assert_eq!(Rotation::decode(&bytes), Ok(rotation));
+        assert!(Rotation::is_one(&bytes) && !Rotation::is_one(&[1]) && !Rotation::is_one(&[]));
+    }
+
+    #[test]
+    fn malformed_rotations_are_refused() {
+        let refused = |rotation: Rotation| Rotation::decode(&rotation.encode()).err();
+        let many: Vec<_> = (0..=MAX_LOCKBOXES)
+            .map(|n| {
+                let mut id = [0; 32];
+                id[..2].copy_from_slice(&(n as u16).to_be_bytes());
+                Lockbox { device_id: DeviceId::from_bytes(id).unwrap(), sealed: [0; LOCKBOX] }
+            })
+            .collect();
+        let with = |lockboxes: &[Lockbox]| Rotation { lockboxes: lockboxes.to_vec(), ..rotation(&[1]) };
+        assert_eq!(refused(with(&many[1..])), None);
+        assert_eq!(refused(with(&many)), Some(DecodeError::TooLarge));
+        assert_eq!(refused(rotation(&[])), Some(DecodeError::WrongLength));
+        assert_eq!(refused(rotation(&[2, 1])), Some(DecodeError::Unordered));
+        assert_eq!(refused(rotation(&[1, 1])), Some(DecodeError::Unordered));
+        assert_eq!(refused(Rotation { epoch: 0, ..rotation(&[1]) }), Some(DecodeError::OutOfRange));
+
+        let good = rotation(&[1, 2]).encode();
+        assert_eq!(Rotation::decode(&[good.as_slice(), &[0]].concat()), Err(DecodeError::Trailing));
+        assert_eq!(Rotation::decode(&[&[1], &good[1..]].concat()), Err(DecodeError::UnknownFormat));
+        for len in 0..good.len() {
+            assert_eq!(Rotation::decode(&good[..len]), Err(DecodeError::Truncated), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn the_signature_covers_everything_and_its_place() {
+        let group = GroupId::of(&auth(1));
+        let good = rotation(&[1, 2]);
+        let verify = |rotation: &Rotation| rotation.verify(&group, &auth(1), &device(1), &BLOB);
+        let mut log = KeyLog::new(auth(1));
+        log.links.push(verify(&good).unwrap());
+        assert_eq!(log.verify(&group), Ok(()));
+
+        let mut other_box = good.clone();
+        other_box.lockboxes[1].sealed[0] ^= 1;
+        let mut fewer = good.clone();
+        fewer.lockboxes.pop();
+        for changed in [
+            Rotation { epoch: 2, ..good.clone() },
+            Rotation { auth_key: auth(3), ..good.clone() },
+            Rotation { inner: vec![7; 4], ..good.clone() },
+            other_box,
+            fewer,
+        ] {
+            assert_eq!(verify(&changed), Err(KeyLogError::BadSignature));
+        }
+        for (group, signer, sender, blob) in [
+            (GroupId([0; 32]), auth(1), device(1), BLOB),
+            (group, auth(2), device(1), BLOB),
+            (group, auth(1), device(2), BLOB),
+            (group, auth(1), device(1), BlobId([0; 16])),
+        ] {
+            assert_eq!(good.verify(&group, &signer, &sender, &blob), Err(KeyLogError::BadSignature));
+        }
+    }
+
+    #[test]
+    fn each_device_finds_its_own_lockbox() {
+        let rotation = rotation(&[1, 4, 9]);
+        assert_eq!(rotation.lockbox(&device(4)), Some(&[4; LOCKBOX]));
+        assert_eq!(rotation.lockbox(&device(5)), None);
+    }
+}

@@ -55,11 +55,9 @@ pub fn open_one_way(
     let mut state = builder(prologue, secret, [0; 32])
         .and_then(Builder::build_responder)
         .map_err(|_| ChannelError::Handshake)?;
-    // The cipher writes a message's tag into its output before it is checked.
-    let mut payload = Zeroizing::new(vec![0; room + 16]);
-    let len = state.read_message(sealed, &mut payload).map_err(|error| match error {
-        Error::Dh => ChannelError::Handshake,
-        _ => ChannelError::Decrypt,
+    let mut payload = Zeroizing::new(vec![0; room]);
+    let len = state.read_message(sealed, &mut payload).map_err(|error| {
+        if matches!(error, Error::Dh) { ChannelError::Handshake } else { ChannelError::Decrypt }
     })?;
     payload.truncate(len);
     let sender = state.get_remote_static().and_then(DeviceId::from_slice).ok_or(ChannelError::Handshake)?;
