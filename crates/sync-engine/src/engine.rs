@@ -1,5 +1,6 @@
 //! The engine: what it holds, and how an input becomes outputs.
 
+mod answers;
 mod chains;
 mod group;
 mod heads;

@@ -1,10 +1,13 @@
 //! What an engine keeps: rows of bytes under keys of bytes, in a store that its driver chooses.
 
+mod log;
+mod peer;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use sync_e2ee::{DeviceName, EpochSecret, Seen, Tip};
-use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode, put_list, take_list};
+use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode};
 use sync_types::{
     AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, GroupId, KeyLog, RelayKey,
     RelayUrl, StoreId, UnixMs, record,
@@ -12,6 +15,8 @@ use sync_types::{
 use zeroize::Zeroizing;
 
 use crate::error::StateError;
+pub(crate) use log::*;
+pub(crate) use peer::*;
 
 /// One row to write, or to delete. Values hold secrets: a driver seals them.
 #[derive(Clone)]
@@ -44,14 +49,6 @@ const SENT: u8 = 10;
 const ROTATION: u8 = 11;
 
 const MAX_SECRETS: usize = sync_types::limits::MAX_KEY_LINKS + 1;
-/// Chains remembered of one peer: one more for each time that its state was restored.
-const MAX_CHAINS: usize = 16;
-/// Chains that one rotation closes.
-const MAX_TIPS: usize = 16_000;
-/// Holes remembered of one chain until the end of the log has been reached.
-const MAX_HOLES: usize = 16;
-/// Heads in one row.
-pub(crate) const HEADS_A_ROW: u64 = 64;
 
 fn put<T: Wire>(key: Vec<u8>, row: &T) -> Change {
     Change { key, value: Some(Zeroizing::new(encode(row))) }
@@ -312,308 +309,6 @@ impl OutboxRow {
 
 fn outbox_key(position: u64) -> Vec<u8> {
     [&[OUTBOX][..], &position.to_be_bytes()].concat()
-}
-
-record! {
-    /// That the relay has acknowledged a blob of the outbox, which is kept in case the relay loses it.
-    pub(crate) struct SentRow {
-        /// Its place in the log.
-        cursor: Cursor,
-        /// What the cursor belongs to.
-        generation: u32,
-        /// When the relay may drop it; 0: never.
-        expires: UnixMs,
-    }
-}
-
-impl SentRow {
-    pub(crate) fn change(&self, position: u64) -> Change {
-        put(sent_key(position), self)
-    }
-
-    pub(crate) fn delete(position: u64) -> Change {
-        Change { key: sent_key(position), value: None }
-    }
-}
-
-fn sent_key(position: u64) -> Vec<u8> {
-    [&[SENT][..], &position.to_be_bytes()].concat()
-}
-
-record! {
-    /// This device's own newest rotation, which a relay that lost everything needs again.
-    pub(crate) struct RotationRow {
-        /// Its id.
-        blob_id: BlobId,
-        /// The epoch that it began.
-        epoch: Epoch,
-        /// Its bytes.
-        payload: Vec<u8>,
-    }
-}
-
-impl RotationRow {
-    pub(crate) fn change(&self) -> Change {
-        put(vec![ROTATION], self)
-    }
-}
-
-record! {
-    /// The end of a chain in an epoch that was closed.
-    pub(crate) struct ChainEnd {
-        /// Whose chain.
-        device_id: DeviceId,
-        /// Its last blob that counts.
-        tip: Tip,
-    }
-}
-
-/// Where a closed epoch ends: what was sealed in it counts only up to here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CutRow {
-    /// Ascending by device and chain.
-    pub(crate) ends: Vec<ChainEnd>,
-}
-
-impl CutRow {
-    pub(crate) fn change(&self, epoch: Epoch) -> Change {
-        put([&[CUT][..], &epoch.to_be_bytes()].concat(), self)
-    }
-
-    /// The last blob of a chain that counts.
-    pub(crate) fn tip(&self, device_id: &DeviceId, chain_id: &ChainId) -> Option<&Tip> {
-        let end = self.ends.iter().find(|e| e.device_id == *device_id && e.tip.chain_id == *chain_id)?;
-        Some(&end.tip)
-    }
-}
-
-impl Wire for CutRow {
-    fn put(&self, w: &mut Writer) {
-        put_list(&self.ends, w);
-    }
-    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { ends: take_list(r, MAX_TIPS)? })
-    }
-}
-
-/// Some of the heads that this device has held, one after the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeadsRow(pub(crate) Vec<Head>);
-
-record! {
-    /// What this device was shown up to a cursor.
-    pub(crate) struct Head {
-        /// The cursor.
-        cursor: Cursor,
-        /// The head there.
-        head: [u8; 32],
-    }
-}
-
-impl HeadsRow {
-    pub(crate) fn change(&self, number: u64) -> Change {
-        put(heads_key(number), self)
-    }
-
-    pub(crate) fn delete(number: u64) -> Change {
-        Change { key: heads_key(number), value: None }
-    }
-}
-
-fn heads_key(number: u64) -> Vec<u8> {
-    [&[HEADS][..], &number.to_be_bytes()].concat()
-}
-
-impl Wire for HeadsRow {
-    fn put(&self, w: &mut Writer) {
-        put_list(&self.0, w);
-    }
-    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(take_list(r, HEADS_A_ROW as usize)?))
-    }
-}
-
-record! {
-    /// Places of a chain that were passed over: from the first up to before the second.
-    pub(crate) struct Hole {
-        /// The first place that is missing.
-        from: u64,
-        /// The first place after it that is not.
-        to: u64,
-    }
-}
-
-/// One chain of a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PeerChain {
-    /// The chain.
-    pub(crate) chain_id: ChainId,
-    /// The place after its newest blob that was received, or that the inviter or a rotation vouched for.
-    pub(crate) seen_next: u64,
-    /// The hash of that blob.
-    pub(crate) hash: BlobHash,
-    /// The place after its newest blob that the app has.
-    pub(crate) app_next: u64,
-    /// The place after its newest blob that was read of what the inviter vouched for.
-    pub(crate) history_next: u64,
-    /// The generation of the log in which it was last seen.
-    pub(crate) generation: u32,
-    /// What is missing, as far as it has not been reported.
-    pub(crate) holes: Vec<Hole>,
-}
-
-impl PeerChain {
-    pub(crate) fn new(chain_id: ChainId, generation: u32) -> Self {
-        Self {
-            chain_id,
-            seen_next: 0,
-            hash: BlobHash([0; 32]),
-            app_next: 0,
-            history_next: 0,
-            generation,
-            holes: Vec::new(),
-        }
-    }
-
-    /// A chain of which somebody who is believed holds blobs up to a tip.
-    pub(crate) fn up_to(tip: &Tip, generation: u32) -> Self {
-        let seen_next = tip.seq.saturating_add(1);
-        Self { seen_next, hash: tip.hash, ..Self::new(tip.chain_id, generation) }
-    }
-
-    /// Its newest blob.
-    pub(crate) fn tip(&self) -> Option<Tip> {
-        let seq = self.seen_next.checked_sub(1)?;
-        Some(Tip { chain_id: self.chain_id, seq, hash: self.hash })
-    }
-
-    pub(crate) fn add_hole(&mut self, from: u64, to: u64) {
-        if from < to && self.holes.len() < MAX_HOLES {
-            self.holes.push(Hole { from, to });
-        }
-    }
-
-    /// Takes a place out of the holes; whether it was in one.
-    pub(crate) fn fill(&mut self, seq: u64) -> bool {
-        let Some(index) = self.holes.iter().position(|hole| (hole.from..hole.to).contains(&seq)) else {
-            return false;
-        };
-        let hole = self.holes.remove(index);
-        self.add_hole(hole.from, seq);
-        self.add_hole(seq + 1, hole.to);
-        true
-    }
-}
-
-impl Wire for PeerChain {
-    fn put(&self, w: &mut Writer) {
-        w.array(7);
-        self.chain_id.put(w);
-        self.seen_next.put(w);
-        self.hash.put(w);
-        self.app_next.put(w);
-        self.history_next.put(w);
-        self.generation.put(w);
-        put_list(&self.holes, w);
-    }
-    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(7)?;
-        Ok(Self {
-            chain_id: ChainId::take(r)?,
-            seen_next: u64::take(r)?,
-            hash: BlobHash::take(r)?,
-            app_next: u64::take(r)?,
-            history_next: u64::take(r)?,
-            generation: u32::take(r)?,
-            holes: take_list(r, MAX_HOLES)?,
-        })
-    }
-}
-
-/// How a device stands to the group, as its members say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Standing {
-    /// Nobody has said anything.
-    #[default]
-    Unknown,
-    /// In the roster.
-    Member,
-    /// It was a member in an epoch that is closed.
-    Former,
-    /// It has left.
-    Left,
-    /// A rotation has removed it.
-    Removed,
-}
-
-impl Wire for Standing {
-    fn put(&self, w: &mut Writer) {
-        match self {
-            Self::Unknown => 0_u8,
-            Self::Member => 1,
-            Self::Former => 2,
-            Self::Left => 3,
-            Self::Removed => 4,
-        }
-        .put(w);
-    }
-    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match u8::take(r)? {
-            0 => Ok(Self::Unknown),
-            1 => Ok(Self::Member),
-            2 => Ok(Self::Former),
-            3 => Ok(Self::Left),
-            4 => Ok(Self::Removed),
-            _ => Err(DecodeError::OutOfRange),
-        }
-    }
-}
-
-/// Another device of the group.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct PeerRow {
-    pub(crate) name: Option<DeviceName>,
-    pub(crate) platform: String,
-    pub(crate) standing: Standing,
-    /// Newest last.
-    pub(crate) chains: Vec<PeerChain>,
-}
-
-impl PeerRow {
-    pub(crate) fn change(&self, device: &DeviceId) -> Change {
-        put([&[PEER][..], device.as_bytes()].concat(), self)
-    }
-
-    /// A chain of this peer; a new one takes the place of the oldest past the bound.
-    pub(crate) fn chain(&mut self, chain_id: ChainId, generation: u32) -> &mut PeerChain {
-        let index = self.chains.iter().position(|chain| chain.chain_id == chain_id).unwrap_or_else(|| {
-            if self.chains.len() >= MAX_CHAINS {
-                self.chains.remove(0);
-            }
-            self.chains.push(PeerChain::new(chain_id, generation));
-            self.chains.len() - 1
-        });
-        &mut self.chains[index]
-    }
-}
-
-impl Wire for PeerRow {
-    fn put(&self, w: &mut Writer) {
-        w.array(4);
-        self.name.put(w);
-        self.platform.put(w);
-        self.standing.put(w);
-        put_list(&self.chains, w);
-    }
-    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(4)?;
-        Ok(Self {
-            name: <Option<DeviceName> as Wire>::take(r)?,
-            platform: String::take(r)?,
-            standing: Standing::take(r)?,
-            chains: take_list(r, MAX_CHAINS)?,
-        })
-    }
 }
 
 /// Everything that an engine keeps.

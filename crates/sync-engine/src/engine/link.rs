@@ -10,12 +10,11 @@ use sync_types::limits::{
     CLIENT_SILENCE, ENVELOPE_OVERHEAD, HELLO_DEADLINE, PRESENCE_TIMEOUT, PROTOCOL_VERSION, SEAL_OVERHEAD,
 };
 use sync_types::{
-    Ack, BlobId, Cursor, DeviceId, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, GroupId, Hello,
-    MembershipProof, Message, MonoMs, Nonce, Presence, RelayKey, StoreId, Welcome,
+    Ack, BlobId, Cursor, Envelope, ErrorCode, FEATURE_INLINE_NOTIFY, Hello, MembershipProof, Message, MonoMs,
+    Nonce, Presence, RelayKey, StoreId, Welcome,
 };
 
 use super::Engine;
-use super::outbox::MAX_PAUSE;
 use super::reader::Wanted;
 use super::rotation::Wish;
 use crate::api::{CommandId, Event, Output, Reply};
@@ -27,7 +26,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// Widest window of the back-off.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// How long to stay away when the same device connected from elsewhere.
-const REPLACED_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const REPLACED_PAUSE: Duration = Duration::from_secs(60);
 /// A connection that lasted this long was a good one: the next failure starts the back-off anew.
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 /// From asking for a socket to having it.
@@ -36,8 +35,6 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 const SLOWEST_LINE: usize = 4;
 /// The largest blob limit that is believed, in bytes: what a relay can make a client hold.
 const MAX_BELIEVED_BLOB: u32 = 64 * 1024 * 1024;
-/// How long to wait when the relay has a newer epoch's key, and not the rotation that led there.
-const STALE_PAUSE: Duration = Duration::from_secs(10);
 /// Presence status: here.
 const HERE: u8 = 1;
 
@@ -78,7 +75,7 @@ pub(super) struct Greeting {
 #[derive(Debug)]
 pub(super) struct Session {
     channel: Channel,
-    requests: BTreeMap<Nonce, Request>,
+    pub(super) requests: BTreeMap<Nonce, Request>,
     since: MonoMs,
 }
 
@@ -111,7 +108,7 @@ pub(super) enum Request {
 
 impl Request {
     /// Who waits for the answer, if anybody does.
-    fn asker(&self) -> Option<CommandId> {
+    pub(super) fn asker(&self) -> Option<CommandId> {
         match self {
             Self::Pull { id, .. }
             | Self::Devices { id }
@@ -385,155 +382,6 @@ impl Engine {
         }
     }
 
-    /// An envelope from the relay while on-line.
-    fn envelope(&mut self, bytes: &[u8]) {
-        let Some((envelope, message)) = self.read(bytes) else {
-            return self.misbehaved();
-        };
-        let Link::Online(session) = &mut self.link else {
-            return;
-        };
-        let request = session.requests.remove(&envelope.nonce);
-        let handled = match (message, request) {
-            (Message::PushAck(ack), Some(Request::Push)) => self.push_acked(&ack),
-            (Message::PushBatchAck(ack), Some(Request::Push)) => self.batch_acked(&ack),
-            (Message::PullResponse(page), Some(Request::Sync { after, known })) => {
-                self.synced(page, after, known)
-            }
-            (Message::PullResponse(page), Some(Request::Again { after, seen })) => {
-                self.reread(page, after, seen)
-            }
-            (Message::PullResponse(page), Some(Request::Pull { id, after, limit })) => {
-                self.pulled(page, id, after, limit)
-            }
-            (Message::DevicesResponse(list), Some(Request::Devices { id })) => {
-                self.devices_told(id, &list);
-                Ok(())
-            }
-            (Message::DevicesResponse(list), Some(Request::Roll)) => {
-                self.roll_called(&list);
-                Ok(())
-            }
-            (Message::RotateAck(ack), Some(Request::Rotate { .. } | Request::Resend)) => {
-                self.rotate_acked(&ack)
-            }
-            (Message::LeaveAck(_), Some(Request::Leave { id })) => {
-                self.reply(id, Ok(Reply::Done));
-                self.stop(StopReason::Left);
-                Ok(())
-            }
-            (Message::GroupDeleteAck(_), Some(Request::DeleteGroup { id })) => {
-                self.reply(id, Ok(Reply::Done));
-                let code = ErrorCode::GroupDeleted;
-                self.stop(StopReason::Refused { code, message: code.to_string() });
-                Ok(())
-            }
-            (Message::Presence(Presence::Own(_)), Some(Request::Presence)) => {
-                self.timers.stop(Timer::Presence);
-                Ok(())
-            }
-            (Message::Presence(Presence::Peer(peer)), None) => {
-                self.met(peer.device_id);
-                self.event(Event::PresenceChanged { device_id: peer.device_id, online: peer.status != 0 });
-                Ok(())
-            }
-            (Message::Notify(notify), None) => {
-                self.notified(notify);
-                Ok(())
-            }
-            (Message::Error(error), Some(request)) => {
-                self.refused(request, &error);
-                Ok(())
-            }
-            (Message::Error(error), None) => {
-                self.turned_away(ErrorCode::from_u16(error.code), error);
-                Ok(())
-            }
-            (_, request) => {
-                if let Some(id) = request.and_then(|request| request.asker()) {
-                    self.reply(id, Err(EngineError::RelayMisbehaved));
-                }
-                Err(EngineError::RelayMisbehaved)
-            }
-        };
-        if handled.is_err() {
-            self.misbehaved();
-        }
-    }
-
-    /// Decodes an envelope that names this group and comes from this relay.
-    fn read(&self, bytes: &[u8]) -> Option<(Envelope, Message)> {
-        let (envelope, message) = Envelope::open(bytes).ok()?;
-        let group_id = self.state.group.as_ref().map_or(GroupId::NONE, |group| group.group_id);
-        let right_group = envelope.group_id == group_id || envelope.group_id == GroupId::NONE;
-        let from_relay = self.state.relay.pin.map(DeviceId::from) == Some(envelope.sender_id);
-        (right_group && from_relay).then_some((envelope, message.ok()?))
-    }
-
-    /// ERROR in answer to a request.
-    fn refused(&mut self, request: Request, error: &ErrorBody) {
-        let code = ErrorCode::from_u16(error.code);
-        let wait = Duration::from_secs(1);
-        match request {
-            Request::Push => self.push_refused(code, error),
-            Request::Presence => self.timers.stop(Timer::Presence),
-            Request::Sync { .. } | Request::Again { .. } => self.pause(error, wait),
-            Request::Pull { id, after, limit } => match code {
-                Some(ErrorCode::RateLimited) => {
-                    self.pause(error, wait);
-                    self.waiting.push_back((id, Wanted::Pull { after, limit }));
-                }
-                _ => self.reply_refused(id, code, error),
-            },
-            Request::Devices { id } => match code {
-                Some(ErrorCode::RateLimited) => {
-                    self.pause(error, wait);
-                    self.waiting.push_back((id, Wanted::Devices));
-                }
-                _ => self.reply_refused(id, code, error),
-            },
-            Request::Rotate { id, wish } => {
-                if !self.rotate_refused(id, wish, code) {
-                    self.reply_refused(id, code, error);
-                } else if matches!(code, Some(ErrorCode::RateLimited | ErrorCode::Unavailable)) {
-                    self.pause(error, wait);
-                }
-            }
-            // What the relay does not want of this, it has, or has no use for.
-            Request::Roll | Request::Resend => {}
-            Request::Leave { id } | Request::DeleteGroup { id } => self.reply_refused(id, code, error),
-        }
-    }
-
-    fn reply_refused(&mut self, id: CommandId, code: Option<ErrorCode>, error: &ErrorBody) {
-        let code = code.unwrap_or(ErrorCode::BadRequest);
-        self.reply(id, Err(EngineError::Refused { code, message: error.message.clone() }));
-    }
-
-    /// The relay ends the session, or does not begin one.
-    fn turned_away(&mut self, code: Option<ErrorCode>, error: ErrorBody) {
-        use ErrorCode as C;
-        match code {
-            Some(
-                code @ (C::UnsupportedVersion
-                | C::Unauthenticated
-                | C::DeviceRevoked
-                | C::GroupLimit
-                | C::Conflict
-                | C::GroupCreationDenied
-                | C::GroupDeleted
-                | C::DeviceExpired),
-            ) => self.stop(StopReason::Refused { code, message: error.message }),
-            Some(C::Replaced) => self.back_off(REPLACED_PAUSE),
-            // Removed, or the rotation that lists this device was lost and will be sent again.
-            Some(C::EpochStale) => self.back_off(STALE_PAUSE),
-            _ => {
-                let wait = Duration::from_millis(error.retry_after_ms.unwrap_or(0).into());
-                self.back_off(wait.min(MAX_PAUSE));
-            }
-        }
-    }
-
     /// The socket could not be opened, or closed.
     pub(super) fn closed(&mut self, close_code: Option<u16>) {
         if matches!(self.link, Link::Idle | Link::BackingOff) {
@@ -552,14 +400,14 @@ impl Engine {
         self.back_off(Duration::ZERO);
     }
 
-    fn misbehaved(&mut self) {
+    pub(super) fn misbehaved(&mut self) {
         self.event(Event::RelayMisbehaved);
         self.lost();
     }
 
     /// Closes, and tries again after a random time of a window that doubles with every failure ("full
     /// jitter"), but not before `at_least`.
-    fn back_off(&mut self, at_least: Duration) {
+    pub(super) fn back_off(&mut self, at_least: Duration) {
         if let Link::Online(session) = &self.link
             && self.now.mono.since(session.since) >= GOOD_CONNECTION
         {
