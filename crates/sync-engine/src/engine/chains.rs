@@ -157,12 +157,16 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
     let seq = place.seq;
     let to_app = seq >= chain.app_next;
     let mut found = Found { new: to_app, broken: None, truncated: false };
-    // What came before the log started over comes again, and what the inviter had seen comes first.
+    // What came before the log started over comes again, and what others had seen comes first.
     let behind = facts.history || chain.generation != facts.generation;
     match seq.cmp(&chain.seen_next) {
         Ordering::Less if chain.fill(seq) => found.broken = Some(Break::Reordered { seq }),
         Ordering::Less => {
             let is_tip = seq + 1 == chain.seen_next;
+            if is_tip && link == chain.hash {
+                // From here on the chain is continued in this log.
+                chain.generation = facts.generation;
+            }
             if is_tip && link != chain.hash {
                 found = Found { new: false, broken: Some(Break::Altered { seq }), ..found };
             } else if !behind || seq < chain.history_next {
@@ -298,7 +302,7 @@ mod tests {
     fn what_the_inviter_vouched_for_is_read_once_and_its_end_is_checked() {
         let tip = sync_e2ee::Tip { chain_id: ChainId([1; 16]), seq: 2, hash: hash(12) };
         let history = Facts { history: true, vouched: true, ..facts() };
-        let mut chain = PeerChain::up_to(&tip, 1);
+        let mut chain = PeerChain::up_to(&tip);
         assert_eq!(
             look(&mut chain, &place(3, 12), 13, &history),
             (false, Some(Break::Altered { seq: 3 }), false)

@@ -44,13 +44,12 @@ impl Engine {
         self.stopped = None;
         let me = self.me();
         let mut changes = vec![self.state.relay.change()];
-        let generation = self.state.progress.generation;
         for entry in invite.roster.into_iter().filter(|entry| entry.device_id != me) {
             let row = PeerRow {
                 name: entry.name,
                 platform: entry.platform,
                 standing: Standing::Member,
-                chains: entry.tips.iter().map(|tip| PeerChain::up_to(tip, generation)).collect(),
+                chains: entry.tips.iter().map(PeerChain::up_to).collect(),
             };
             changes.push(row.change(&entry.device_id));
             self.state.peers.insert(entry.device_id, row);
