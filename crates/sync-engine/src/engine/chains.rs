@@ -292,10 +292,18 @@ mod tests {
         assert_eq!(look(&mut chain, &place(2, 11), 12, &reset), (true, None, false));
         let again = Some(Break::Repeated { seq: 2 });
         assert_eq!(look(&mut chain, &place(2, 11), 12, &reset), (false, again, false));
-        // What the store lost for good is no crime of the relay's.
+        // Its end has come again: from here on gaps count.
+        assert_eq!(look(&mut chain, &place(4, 13), 14, &reset), (true, None, false));
+        assert_eq!(chain.holes.len(), 1);
+    }
+
+    #[test]
+    fn what_a_store_has_lost_for_good_is_no_crime_of_the_relay() {
+        let reset = Facts { generation: 2, ..facts() };
+        let mut chain = three();
         assert_eq!(look(&mut chain, &place(9, 18), 19, &reset), (true, None, true));
         assert_eq!(look(&mut chain, &place(12, 21), 22, &reset), (true, None, false));
-        assert_eq!(chain.holes.len(), 1, "from here on gaps count again");
+        assert_eq!(chain.holes.len(), 1, "what is missing now was not lost then");
     }
 
     #[test]
