@@ -90,10 +90,13 @@ impl Engine {
 
     /// Says to the others that this device goes; the relay hears of it when they can.
     pub(super) fn leave(&mut self, id: CommandId) {
-        match self.enqueue(Kind::Control, encode(&Control::Leave), Some(0), None) {
-            Ok(_) => self.leaving = Some(id),
-            Err(error) => self.reply(id, Err(error)),
+        if !self.leave_said
+            && let Err(error) = self.enqueue(Kind::Control, encode(&Control::Leave), Some(0), None)
+        {
+            return self.reply(id, Err(error));
         }
+        self.leave_said = true;
+        self.leaving = Some(id);
     }
 
     /// Everything was said: asks the relay to forget this device.
