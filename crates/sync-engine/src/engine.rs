@@ -128,6 +128,8 @@ pub struct Engine {
     pull_due: bool,
     /// This connection was made in an epoch that is over.
     renew_session: bool,
+    /// An epoch was entered, and this device has to show itself in it.
+    announce_due: bool,
     /// The rotation that was sent, or stored, and has not been read in the log.
     rotating: Option<(CommandId, BlobId)>,
     /// Who waits for this device to be gone.
@@ -247,6 +249,7 @@ impl Engine {
             held: None,
             pull_due: false,
             renew_session: false,
+            announce_due: false,
             rotating: None,
             leaving: None,
             leave_said: false,
@@ -363,6 +366,10 @@ impl Engine {
 
     /// Does what can be done now: called at the end of every step.
     fn advance(&mut self) {
+        // Not in the midst of the log: an announcement says how far that was seen.
+        if std::mem::take(&mut self.announce_due) {
+            self.announce();
+        }
         self.serve_local();
         self.connect_if_wanted();
         self.settle_connects();

@@ -140,7 +140,7 @@ impl Engine {
         self.window = Window::at(self.position());
         self.renew_session = true;
         self.outbox.reseal_due = true;
-        self.announce();
+        self.announce_due = true;
         if let Some((id, _)) = self.rotating.take_if(|(_, blob_id)| *blob_id == entry.blob_id) {
             self.reply_when_stored(id, Reply::Done);
         }
