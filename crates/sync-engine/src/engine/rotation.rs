@@ -58,7 +58,7 @@ impl Engine {
     pub(super) fn rotated(&mut self, entry: &StoredBlob, payload: &[u8]) {
         match self.judge(entry, payload) {
             Some(Verdict::Known(_, None)) => {}
-            Some(Verdict::Known(epoch, Some(content))) => self.close_epoch(epoch, entry, &content),
+            Some(Verdict::Known(epoch, Some(content))) => drop(self.close_epoch(epoch, &content)),
             Some(Verdict::Next(next)) => {
                 let (link, secret, content) = *next;
                 if entry.sender_id == self.me() {
@@ -133,7 +133,9 @@ impl Engine {
 
         let roster: BTreeSet<_> = content.roster.iter().map(|entry| entry.device_id).collect();
         self.update_roster(content, &roster, by);
-        self.close_epoch(epoch, entry, content);
+        if let Some(cut) = self.close_epoch(epoch, content) {
+            self.hold_to(&cut, entry);
+        }
         self.event(Event::KeyRotated { epoch, by });
 
         // What the window holds was opened before it was known what counts.
@@ -174,11 +176,12 @@ impl Engine {
         }
     }
 
-    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it.
-    fn close_epoch(&mut self, epoch: Epoch, entry: &StoredBlob, content: &RotationContent) {
-        let closed = epoch - 1;
+    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it. Gives where
+    /// it ends, if that is new.
+    fn close_epoch(&mut self, epoch: Epoch, content: &RotationContent) -> Option<CutRow> {
+        let closed = epoch.checked_sub(1)?;
         if self.state.cuts.contains_key(&closed) {
-            return;
+            return None;
         }
         let devices = content.roster.iter().chain(&content.removed);
         let mut ends: Vec<_> = devices
@@ -189,10 +192,8 @@ impl Engine {
         ends.sort_by_key(|end| (end.device_id, end.tip.chain_id));
         let cut = CutRow { ends };
         self.store([cut.change(closed)]);
-        if epoch == self.epoch() {
-            self.hold_to(&cut, entry);
-        }
-        self.state.cuts.insert(closed, cut);
+        self.state.cuts.insert(closed, cut.clone());
+        Some(cut)
     }
 
     /// Compares what was received with where the epoch ends.
