@@ -58,6 +58,8 @@ pub(super) struct Client {
     agrees: bool,
     /// It is a member, or it was one.
     pub(super) joined: bool,
+    /// Somebody has asked to remove it.
+    doomed: bool,
     /// Somebody has removed it.
     pub(super) removed: bool,
 }
@@ -93,6 +95,7 @@ impl Client {
             next_command: 0,
             agrees: false,
             joined: false,
+            doomed: false,
             removed: false,
         }
     }
@@ -190,6 +193,7 @@ impl World {
         if members.len() >= 2 && self.chance(2) {
             let whom = members[self.below(members.len() as u64) as usize];
             remove.push(self.clients[whom].id);
+            self.clients[whom].doomed = true;
         }
         self.command(n, Asked::Rotate, Command::Rotate { remove, keep_history: true })
     }
@@ -415,6 +419,8 @@ impl World {
         {
             client.removed = true;
         }
+        let stopped = matches!(event, Event::Disconnected { stopped: Some(_) });
+        self.clients[n].removed |= stopped && self.clients[n].doomed;
         let removed = self.clients[n].removed;
         let app = &mut self.clients[n].app;
         match event {
