@@ -8,7 +8,7 @@ use sync_engine::{
     BatchId, Change, Command, CommandId, Engine, EngineError, Event, Input, NewDevice, Output, Page, PageEnd,
     Reply, SealedInvite,
 };
-use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, InviteKey, LookupKey, RelayAddress};
+use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, ErrorCode, InviteKey, LookupKey, RelayAddress};
 use zeroize::Zeroizing;
 
 use super::{Conn, ConnId, Happening, Pipe, World};
@@ -394,6 +394,9 @@ impl World {
                     }
                     (Asked::Push(_), Err(EngineError::OutboxFull)) => {}
                     (Asked::Connect, Ok(Reply::Done) | Err(EngineError::Unreachable)) => {}
+                    (Asked::Connect, Err(EngineError::Refused { code: ErrorCode::EpochStale, .. })) => {
+                        self.clients[n].removed |= self.clients[n].app.acked.is_empty();
+                    }
                     (Asked::Read, Ok(Reply::Page(page))) => self.app_saves(n, page)?,
                     (Asked::Pull { after }, Ok(Reply::Page(page))) => ascending(&page, after)?,
                     (Asked::Invite { guest }, Ok(Reply::Invite(invite))) => {
@@ -420,7 +423,9 @@ impl World {
             client.removed = true;
         }
         let stopped = matches!(event, Event::Disconnected { stopped: Some(_) });
-        self.clients[n].removed |= stopped && self.clients[n].doomed;
+        // A newcomer that nobody has heard of when the key is changed stays outside, too.
+        let outside = self.clients[n].doomed || self.clients[n].app.acked.is_empty();
+        self.clients[n].removed |= stopped && outside;
         let removed = self.clients[n].removed;
         let app = &mut self.clients[n].app;
         match event {
