@@ -255,6 +255,7 @@ impl Engine {
             leave_said: false,
         };
         engine.derive_keys();
+        engine.unfix_what_was_cut();
         engine
     }
 
@@ -476,6 +477,7 @@ fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
         prev_expires: UnixMs(0),
         next_blob: 0,
         logged: None,
+        logged_in: 0,
     }
 }
 

@@ -270,6 +270,8 @@ record! {
         next_blob: u64,
         /// Its last blob that is in the log.
         logged: Option<Tip>,
+        /// The generation of that log.
+        logged_in: u32,
     }
 }
 

@@ -180,8 +180,10 @@ impl Engine {
 
     /// A blob of this device is in the log, and everything before it was read.
     fn log_own(&mut self, place: &Place, hash: BlobHash) {
+        let generation = self.state.progress.generation;
         let chain = &mut self.state.chain;
-        if place.chain_id == chain.chain_id && chain.logged.as_ref().is_none_or(|tip| tip.seq < place.seq) {
+        if place.chain_id == chain.chain_id && chain.logged.as_ref().is_none_or(|tip| tip.seq <= place.seq) {
+            chain.logged_in = generation;
             chain.logged = Some(Tip { chain_id: place.chain_id, seq: place.seq, hash });
             let change = chain.change();
             self.store([change]);

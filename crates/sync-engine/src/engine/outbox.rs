@@ -76,6 +76,18 @@ impl Outbox {
         }
     }
 
+    /// What has to come back as it was.
+    pub(super) fn fixed(&self) -> impl Iterator<Item = &OutboxRow> {
+        self.rows.iter().map(|waiting| &waiting.row).filter(|row| row.fixed)
+    }
+
+    /// These may be sealed again after all.
+    pub(super) fn unfix(&mut self, blob_ids: &[BlobId]) {
+        for waiting in self.rows.iter_mut().filter(|waiting| blob_ids.contains(&waiting.row.blob_id)) {
+            waiting.row.fixed = false;
+        }
+    }
+
     /// What was sent once is to be sent again, before everything that came later.
     pub(super) fn put_back(&mut self, lost: Vec<Kept>) {
         for Kept { position, row, .. } in lost.into_iter().rev() {

@@ -143,6 +143,7 @@ impl Engine {
         self.renew_session = true;
         self.outbox.reseal_due = true;
         self.announce_due = true;
+        self.unfix_what_was_cut();
         if let Some((id, _)) = self.rotating.take_if(|(_, blob_id)| *blob_id == entry.blob_id) {
             self.reply_when_stored(id, Reply::Done);
         }
@@ -221,6 +222,7 @@ impl Engine {
         }
         let own = self.state.chain.logged.as_ref();
         if let Some(own) = own
+            && generation == self.state.chain.logged_in
             && cut.tip(&me, &own.chain_id).is_none_or(|tip| tip.seq < own.seq)
         {
             broken.push((me, Break::Missing { from: own.seq, to: own.seq + 1 }));
@@ -327,7 +329,8 @@ fn end_chain(chain: &mut PeerChain, tip: &Tip, may_be_gone: bool) -> Option<Brea
     let how = if chain.seen_next == next {
         (chain.hash != tip.hash).then_some(Break::Altered { seq: tip.seq })
     } else if chain.seen_next > next {
-        Some(Break::Altered { seq: next })
+        // Unless that was in a log that is gone, and had not come back when the epoch ended.
+        (!may_be_gone).then_some(Break::Altered { seq: next })
     } else {
         if !may_be_gone {
             chain.add_hole(chain.seen_next, next);
