@@ -21,7 +21,7 @@ use sync_e2ee::{DeviceName, EpochKeys};
 use sync_types::limits::DEFAULT_MAX_BLOB;
 use sync_types::{
     AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, MonoMs, Nonce, Now,
-    RelayAddress, StoreId, UnixMs,
+    RelayAddress, Rotate, StoreId, UnixMs,
 };
 use zeroize::Zeroizing;
 
@@ -65,6 +65,8 @@ enum Then {
     Send(u64),
     /// The app's cursor may be told; with the blob there, where known.
     Ack(Cursor, Option<BlobId>),
+    /// The rotation may leave.
+    Rotate(Box<(CommandId, Wish, Rotate)>),
 }
 
 /// A client of one relay, in at most one group. See the [crate](crate) for the loop around it.
@@ -451,6 +453,10 @@ impl Engine {
                 Then::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Then::Send(position) => self.outbox.durable(position),
                 Then::Ack(cursor, blob_id) => self.app_cursor_durable(cursor, blob_id),
+                Then::Rotate(rotation) => {
+                    let (id, wish, rotate) = *rotation;
+                    self.send_rotation(id, wish, rotate);
+                }
             }
         }
     }

@@ -7,9 +7,9 @@ use sync_e2ee::{
 };
 use sync_types::{DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob};
 
-use super::Engine;
 use super::link::Request;
 use super::reader::Wanted;
+use super::{Engine, Then};
 use crate::api::{Break, CommandId, Event, Reply};
 use crate::error::{EngineError, StopReason};
 use crate::rows::{ChainEnd, CutRow, PeerChain, RotationRow, Standing};
@@ -253,8 +253,9 @@ impl Engine {
         }
         match self.seal_rotation(wish) {
             Some(rotate) => {
+                // Its id must never be given out again, so it leaves when that is durable.
                 self.rotating = Some((id, rotate.blob_id));
-                self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish: wish.clone() });
+                self.then(Then::Rotate(Box::new((id, wish.clone(), rotate))));
             }
             None => self.reply(id, Err(EngineError::NoGroup)),
         }
@@ -273,6 +274,13 @@ impl Engine {
         let read = self.state.progress.seen_cursor >= self.max_cursor && !self.pull_due;
         let known = self.state.chain.logged.is_some();
         known && !busy && read && !self.renew_session && self.rotating.is_none() && !self.is_catching_up()
+    }
+
+    /// A rotation may leave, if it is still wanted.
+    pub(super) fn send_rotation(&mut self, id: CommandId, wish: Wish, rotate: Rotate) {
+        if self.rotating == Some((id, rotate.blob_id)) {
+            self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish });
+        }
     }
 
     fn seal_rotation(&mut self, wish: &Wish) -> Option<Rotate> {
