@@ -309,7 +309,7 @@ impl Engine {
             pending_push: self.outbox.len(),
             default_ttl: self.state.relay.default_ttl,
             epoch: self.state.group.as_ref().map(|group| group.key_log.epoch()),
-            fingerprint: self.fingerprint(),
+            fingerprint: self.state.group.as_ref().map(|group| group.key_log.fingerprint(&group.group_id)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What comes from the log: checked, opened, folded into the head, and kept for the app.
 
+use sync_e2ee::chain::{first_head, link_hash};
 use sync_e2ee::{BlobContext, Content, Control, Kind, Place, Tip, blob};
 use sync_types::wire::decode;
 use sync_types::{
@@ -8,8 +9,7 @@ use sync_types::{
 };
 
 use super::Engine;
-use super::chains::link_hash;
-use super::heads::{Fold, first_head};
+use super::heads::Fold;
 use super::link::Request;
 use crate::api::{Blob, Break, Event, Refused};
 use crate::error::EngineError;

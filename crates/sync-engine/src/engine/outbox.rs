@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sync_e2ee::chain::link_hash;
 use sync_e2ee::{BlobContext, Content, Kind, Place, SealError, SealOptions, Seen, blob};
 use sync_types::limits::{MAX_BATCH, SEAL_OVERHEAD};
 use sync_types::{
@@ -10,7 +11,6 @@ use sync_types::{
     UnixMs,
 };
 
-use super::chains::link_hash;
 use super::link::Request;
 use super::sent::Kept;
 use super::{Engine, Then, new_chain};

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sync_e2ee::chain::link_hash;
 use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
 
 use super::Engine;
-use super::chains::link_hash;
 use super::link::Request;
 use crate::api::{CommandId, Event, Reply};
 use crate::rows::{OutboxRow, Restore, SentRow};
