@@ -4,7 +4,7 @@ use std::fmt;
 
 use sync_e2ee::{DeviceName, Invite};
 use sync_types::{
-    BlobId, Cursor, DeviceId, ErrorCode, GroupId, InviteKey, LookupKey, RelayKey, RelayUrl, UnixMs,
+    BlobId, Cursor, DeviceId, Epoch, ErrorCode, GroupId, InviteKey, LookupKey, RelayKey, RelayUrl, UnixMs,
 };
 use zeroize::Zeroizing;
 
@@ -98,6 +98,26 @@ pub enum Command {
     Join(Box<Invite>),
     /// Accept another relay key from now on. Answered when it is stored.
     TrustRelay(RelayKey),
+    /// Give the group a new key, and leave some devices without it. Answered with [`Reply::Done`] when
+    /// this device has entered the new epoch. Devices that are removed already need no second rotation.
+    Rotate {
+        /// Whom to remove; nobody, if the key is only to be changed.
+        remove: Vec<DeviceId>,
+        /// Whether devices that join later may read what was pushed before.
+        keep_history: bool,
+    },
+    /// Push again what the relay has lost of this device's, also when that was done a short while ago.
+    Restore,
+    /// Go for good: says so to the others and to the relay. Answered when the relay has done it; the
+    /// store is of no use then.
+    Leave,
+    /// Erase the group at the relay, with everything in it.
+    DeleteGroup,
+    /// Everything that makes a device a member, for a recovery file. Answered with
+    /// [`Reply::Membership`]; makes no group.
+    Membership,
+    /// An invite of this device's was taken: somebody should announce himself soon.
+    InviteTaken,
 }
 
 impl fmt::Debug for Command {
@@ -114,6 +134,12 @@ impl fmt::Debug for Command {
             Self::SealInvite { .. } => "SealInvite",
             Self::Join(_) => "Join",
             Self::TrustRelay(_) => "TrustRelay",
+            Self::Rotate { .. } => "Rotate",
+            Self::Restore => "Restore",
+            Self::Leave => "Leave",
+            Self::DeleteGroup => "DeleteGroup",
+            Self::Membership => "Membership",
+            Self::InviteTaken => "InviteTaken",
         })
     }
 }
@@ -151,6 +177,8 @@ pub enum Reply {
     Devices(Vec<DeviceInfo>),
     /// An invite, sealed, to be left at the relay.
     Invite(SealedInvite),
+    /// What makes a device a member.
+    Membership(Box<Invite>),
 }
 
 /// Blobs of the group's log, ascending.
@@ -220,12 +248,15 @@ pub struct DeviceInfo {
     pub platform: Option<String>,
     /// Up to here everything is durably its own, as the relay says.
     pub acked_cursor: Cursor,
-    /// When the relay last heard of it, by the relay's clock.
+    /// When the relay last heard of it, by the relay's clock; 0 if the relay does not know it.
     pub last_seen: UnixMs,
     /// Whether it is connected now, as the relay says.
     pub online: bool,
     /// Whether it is this one.
     pub this_device: bool,
+    /// Whether it is in the group's own roster. A device that is not was let in by whoever had an invite
+    /// and has not announced itself yet, or the relay has made it up.
+    pub member: bool,
 }
 
 /// An invite as it is left at the relay.
@@ -290,11 +321,30 @@ pub enum Event {
         /// What it runs on.
         platform: String,
     },
-    /// A device left the group.
+    /// A device left the group, or was removed from it; this one, too.
     DeviceRemoved {
         /// Which.
         device_id: DeviceId,
+        /// Who removed it; `None`: it left.
+        by: Option<DeviceId>,
     },
+    /// The group has a new key, and this device has it.
+    KeyRotated {
+        /// The new epoch.
+        epoch: Epoch,
+        /// Who made it.
+        by: DeviceId,
+    },
+    /// A device is at the relay that no member has announced, for two minutes or more: somebody has used an
+    /// invite without joining, or the relay has made it up. It can read nothing unless it has the
+    /// group's secret; removing somebody, or rotating, settles that.
+    UnknownDevice {
+        /// Which.
+        device_id: DeviceId,
+    },
+    /// An invite of this device's was taken, and nobody has announced himself for two minutes: whoever has
+    /// it knows the group's secret. Rotating shuts them out.
+    InviteMisused,
     /// Another device came or went, as the relay says.
     PresenceChanged {
         /// Which.
@@ -308,17 +358,98 @@ pub enum Event {
         up_to: Cursor,
     },
     /// The relay started over with another database: cursors start over, too. Nothing that was read
-    /// is read again.
+    /// is read again. What others may lack of this device's is pushed again.
     RelayReset,
-    /// A blob that no member sealed for this place: someone changed it, or the relay moved it.
+    /// The relay started over for the second time within a day. Nothing is pushed until
+    /// [`Command::Restore`] agrees to push again what others may lack: a relay must not be able to make
+    /// devices send without end.
+    RestoreWaits,
+    /// A blob is not shown to the app.
     BlobRefused {
         /// Its place in the log.
         cursor: Cursor,
         /// Who pushed it, as the relay says.
         sender: DeviceId,
+        /// Why.
+        why: Refused,
+    },
+    /// A sender's blobs do not follow each other as that sender pushed them: the relay has dropped, changed,
+    /// moved or repeated something, or that device's store was copied.
+    ChainBroken {
+        /// Whose.
+        sender: DeviceId,
+        /// Where in the log it was noticed.
+        cursor: Cursor,
+        /// What is wrong.
+        how: Break,
+    },
+    /// Another device was shown another log than this one: proof that the relay lies to one of both.
+    Forked {
+        /// That device.
+        witness: DeviceId,
+        /// Up to here, by its word, both should have seen the same.
+        cursor: Cursor,
+    },
+    /// What looks like a new key of the group's is none: nothing has changed.
+    RotationRefused {
+        /// Its place in the log.
+        cursor: Cursor,
+        /// Who pushed it, as the relay says.
+        sender: DeviceId,
+    },
+    /// The relay says that the group has a newer key, and does not show it.
+    RotationWithheld {
+        /// The epoch that it claims.
+        epoch: Epoch,
+    },
+    /// A push that waits has another id from now on: the relay holds something else under the old one, as
+    /// after this device's store was restored from a backup.
+    PushRenamed {
+        /// Its id until now.
+        from: BlobId,
+        /// Its id from now on.
+        to: BlobId,
     },
     /// The relay broke the protocol; the connection was closed and will be made anew.
     RelayMisbehaved,
+}
+
+/// Why a blob is not shown to the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It does not open: no member sealed it for this place; someone changed it, or the relay moved it.
+    Unreadable,
+    /// No member has announced its sender.
+    NotAMember,
+    /// It was sealed in an epoch that is over, and is not among what counted when that was closed.
+    AfterRemoval,
+}
+
+/// What is wrong with a sender's chain. Places count that sender's blobs from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// Blobs are missing, though the relay had no reason to drop them.
+    Missing {
+        /// The first place that is missing.
+        from: u64,
+        /// The first place after it that is there.
+        to: u64,
+    },
+    /// The blob at this place does not follow the one before, or is another than the one that counts.
+    Altered {
+        /// The place.
+        seq: u64,
+    },
+    /// The blob at this place came after later ones.
+    Reordered {
+        /// The place.
+        seq: u64,
+    },
+    /// The blob at this place came once more.
+    Repeated {
+        /// The place.
+        seq: u64,
+    },
 }
 
 /// What a device is at the moment.
@@ -346,4 +477,9 @@ pub struct Status {
     pub pending_push: usize,
     /// Seconds that the relay keeps a blob for which nothing else is asked; 0: for ever. Once known.
     pub default_ttl: Option<u32>,
+    /// The group's newest epoch that this device knows.
+    pub epoch: Option<Epoch>,
+    /// Twelve characters that are the same on two devices if both have the same newest key: whoever compares
+    /// them knows that no removal was kept from either.
+    pub fingerprint: Option<String>,
 }

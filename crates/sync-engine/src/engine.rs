@@ -1,10 +1,16 @@
 //! The engine: what it holds, and how an input becomes outputs.
 
+mod answers;
+mod chains;
 mod group;
+mod heads;
 mod intake;
 mod link;
 mod outbox;
 mod reader;
+mod roster;
+mod rotation;
+mod sent;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,18 +21,23 @@ use sync_e2ee::{DeviceName, EpochKeys};
 use sync_types::limits::DEFAULT_MAX_BLOB;
 use sync_types::{
     AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, MonoMs, Nonce, Now,
-    RelayAddress, StoreId, UnixMs,
+    RelayAddress, Rotate, StoreId, UnixMs,
 };
 use zeroize::Zeroizing;
 
 use crate::api::{BatchId, Command, CommandId, Event, Input, Output, Reply, Status};
 use crate::error::{EngineError, StateError, StopReason};
-use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, State};
+use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State};
 use crate::timer::{Timer, Timers};
 use crate::window::Window;
+use chains::Stubs;
+use heads::Heads;
 use link::{Connecting, Link};
 use outbox::Outbox;
 use reader::{Delivered, Wanted};
+use roster::Strangers;
+use rotation::Wish;
+use sent::Sent;
 
 /// A wall clock that moved this much further than the other one was set, or slept.
 const CLOCK_JUMP: Duration = Duration::from_secs(30);
@@ -54,6 +65,8 @@ enum Then {
     Send(u64),
     /// The app's cursor may be told; with the blob there, where known.
     Ack(Cursor, Option<BlobId>),
+    /// The rotation may leave.
+    Rotate(Box<(CommandId, Wish, Rotate)>),
 }
 
 /// A client of one relay, in at most one group. See the [crate](crate) for the loop around it.
@@ -82,12 +95,15 @@ pub struct Engine {
     /// Whether the app wants a connection.
     wanted: bool,
     stopped: Option<StopReason>,
+    /// Why the relay did not let this device in the last time, if that may change by itself.
+    shut_out: Option<EngineError>,
     /// Failed attempts since the last good connection.
     attempts: u32,
     /// Keys of the epochs at hand, derived once.
     keys: BTreeMap<Epoch, EpochKeys>,
 
     outbox: Outbox,
+    sent: Sent,
     flushes: Vec<CommandId>,
     connects: Vec<Connecting>,
     /// The newest cursor heard of.
@@ -98,6 +114,30 @@ pub struct Engine {
     durable: (Cursor, Option<BlobId>),
     /// Commands that need a connection which is being made.
     waiting: VecDeque<(CommandId, Wanted)>,
+
+    heads: Heads,
+    stubs: Stubs,
+    strangers: Strangers,
+    /// The newest epoch that the relay claims.
+    relay_epoch: Epoch,
+    /// Whether everything that there was has been read since this engine began, or the log started over.
+    reached_end: bool,
+    /// Where the end was when it was last looked at.
+    checked_end: Option<Cursor>,
+    /// What became available while nothing could be shown.
+    held: Option<(Cursor, BlobId, DeviceId)>,
+    /// There may be more in the log than this device was told.
+    pull_due: bool,
+    /// This connection was made in an epoch that is over.
+    renew_session: bool,
+    /// An epoch was entered, and this device has to show itself in it.
+    announce_due: bool,
+    /// The rotation that was sent, or stored, and has not been read in the log.
+    rotating: Option<(CommandId, BlobId)>,
+    /// Who waits for this device to be gone.
+    leaving: Option<CommandId>,
+    /// The others have been told, or are about to be.
+    leave_said: bool,
 }
 
 impl Engine {
@@ -132,10 +172,17 @@ impl Engine {
                 app_blob: None,
                 seen_cursor: Cursor::ZERO,
                 head: None,
+                joined: None,
+                restore: Restore::No,
+                restored_at: UnixMs(0),
             },
             chain: new_chain(&mut rng),
             outbox: VecDeque::new(),
+            sent: BTreeMap::new(),
             peers: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            rotation: None,
         };
         let changes =
             vec![state.device.change(), state.relay.change(), state.progress.change(), state.chain.change()];
@@ -157,7 +204,17 @@ impl Engine {
     }
 
     fn with(rng: ChaCha20Rng, mut state: State) -> Self {
-        let outbox = Outbox::new(std::mem::take(&mut state.outbox));
+        let (mut waiting, mut sent) = (VecDeque::new(), Vec::new());
+        for (position, row) in std::mem::take(&mut state.outbox) {
+            match state.sent.remove(&position) {
+                Some(acked) => sent.push((position, row, acked)),
+                None => waiting.push_back((position, row)),
+            }
+        }
+        let sent = Sent::new(sent);
+        let epoch = state.group.as_ref().map_or(0, |group| group.key_log.epoch());
+        let outbox = Outbox::new(waiting, sent.last_position(), epoch);
+        let heads = Heads::new(std::mem::take(&mut state.heads));
         let (app_cursor, app_blob) = (state.progress.app_cursor, state.progress.app_blob);
         let max_cursor = state.progress.seen_cursor.max(app_cursor);
         let mut engine = Self {
@@ -173,9 +230,11 @@ impl Engine {
             link: Link::Idle,
             wanted: false,
             stopped: None,
+            shut_out: None,
             attempts: 0,
             keys: BTreeMap::new(),
             outbox,
+            sent,
             flushes: Vec::new(),
             connects: Vec::new(),
             max_cursor,
@@ -183,8 +242,22 @@ impl Engine {
             delivered: Delivered::at(app_cursor),
             durable: (app_cursor, app_blob),
             waiting: VecDeque::new(),
+            heads,
+            stubs: Stubs::default(),
+            strangers: Strangers::default(),
+            relay_epoch: 0,
+            reached_end: false,
+            checked_end: None,
+            held: None,
+            pull_due: false,
+            renew_session: false,
+            announce_due: false,
+            rotating: None,
+            leaving: None,
+            leave_said: false,
         };
         engine.derive_keys();
+        engine.unfix_what_was_cut();
         engine
     }
 
@@ -235,6 +308,8 @@ impl Engine {
             max_cursor: self.max_cursor,
             pending_push: self.outbox.len(),
             default_ttl: self.state.relay.default_ttl,
+            epoch: self.state.group.as_ref().map(|group| group.key_log.epoch()),
+            fingerprint: self.state.group.as_ref().map(|group| group.key_log.fingerprint(&group.group_id)),
         }
     }
 
@@ -277,16 +352,34 @@ impl Engine {
             Command::SealInvite { lookup, key } => {
                 self.waiting.push_back((id, Wanted::Invite { lookup, key }));
             }
+            Command::Rotate { remove, keep_history } => {
+                let wish = Wish { remove, keep_history, tries: 0 };
+                self.waiting.push_back((id, Wanted::Rotate(wish)));
+            }
+            Command::Restore => self.agree_to_restore(id),
+            Command::Leave => self.waiting.push_back((id, Wanted::Leave)),
+            Command::DeleteGroup => self.waiting.push_back((id, Wanted::DeleteGroup)),
+            Command::Membership => {
+                let membership = self.membership().map(|invite| Reply::Membership(Box::new(invite)));
+                self.reply(id, membership);
+            }
+            Command::InviteTaken => self.invite_taken(id),
         }
     }
 
     /// Does what can be done now: called at the end of every step.
     fn advance(&mut self) {
+        // Not in the midst of the log: an announcement says how far that was seen.
+        if std::mem::take(&mut self.announce_due) {
+            self.announce();
+        }
         self.serve_local();
         self.connect_if_wanted();
         self.settle_connects();
         self.refuse_waiting();
         self.request();
+        self.at_end();
+        self.connect_if_wanted();
         self.finish_flushes();
     }
 
@@ -295,6 +388,8 @@ impl Engine {
             Timer::Reconnect => self.reconnect(),
             Timer::Greeting | Timer::Presence => self.lost(),
             Timer::Silence => self.probe(),
+            Timer::Roll => self.call_roll(),
+            Timer::Strangers => self.name_strangers(),
             // Their being over is what counts; `advance` goes on.
             Timer::Pause | Timer::PushPause | Timer::Reader => {}
         }
@@ -358,6 +453,10 @@ impl Engine {
                 Then::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Then::Send(position) => self.outbox.durable(position),
                 Then::Ack(cursor, blob_id) => self.app_cursor_durable(cursor, blob_id),
+                Then::Rotate(rotation) => {
+                    let (id, wish, rotate) = *rotation;
+                    self.send_rotation(id, wish, rotate);
+                }
             }
         }
     }
@@ -377,7 +476,15 @@ impl Engine {
 fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
     let mut chain_id = ChainId([0; 16]);
     rng.fill_bytes(&mut chain_id.0);
-    ChainRow { chain_id, next_seq: 0, prev: BlobHash([0; 32]), prev_expires: UnixMs(0), next_blob: 0 }
+    ChainRow {
+        chain_id,
+        next_seq: 0,
+        prev: BlobHash([0; 32]),
+        prev_expires: UnixMs(0),
+        next_blob: 0,
+        logged: None,
+        logged_in: 0,
+    }
 }
 
 impl ChainRow {

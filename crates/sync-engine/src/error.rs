@@ -1,6 +1,6 @@
 //! Errors, sorted by who can do something about them.
 
-use sync_types::{ErrorCode, RelayKey};
+use sync_types::{DeviceId, ErrorCode, RelayKey};
 
 /// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,12 @@ pub enum EngineError {
     /// The group is too large for an invite.
     #[error("the group is too large for an invite")]
     InviteTooLarge,
+    /// A device that is to be removed is none of the group's.
+    #[error("{0} is no device of this group")]
+    NoSuchDevice(DeviceId),
+    /// A device does not remove itself: it leaves.
+    #[error("this is the device itself: let it leave")]
+    RemovesItself,
 
     // Where the relay is, and what it says.
     /// There is no connection, and none is being made.
@@ -49,6 +55,10 @@ pub enum EngineError {
     /// The relay broke the protocol.
     #[error("the relay answered with something malformed")]
     RelayMisbehaved,
+    /// The relay has lost everything for the second time within a day: nothing is pushed until somebody has
+    /// agreed to push again what it lost.
+    #[error("the relay was reset twice within a day: agree to push again what it lost")]
+    RestoreWaits,
     /// The relay was reset while this was under way: try again.
     #[error("the relay was reset meanwhile; try again")]
     RelayReset,
@@ -75,6 +85,12 @@ pub enum StopReason {
         /// In the relay's words.
         message: String,
     },
+    /// A member has removed this device from the group. Nothing here is deleted; nothing new can be read.
+    #[error("this device was removed from the group")]
+    Removed,
+    /// This device has left the group.
+    #[error("this device has left the group")]
+    Left,
     /// The relay speaks an older protocol than it did before: it was downgraded, or someone pretends so.
     #[error("the relay speaks protocol version {found}, and spoke {floor} before")]
     Downgraded {

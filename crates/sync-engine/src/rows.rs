@@ -1,10 +1,13 @@
 //! What an engine keeps: rows of bytes under keys of bytes, in a store that its driver chooses.
 
+mod log;
+mod peer;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use sync_e2ee::{DeviceName, EpochSecret};
-use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode, put_list, take_list};
+use sync_e2ee::{DeviceName, EpochSecret, Seen, Tip};
+use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode};
 use sync_types::{
     AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, GroupId, KeyLog, RelayKey,
     RelayUrl, StoreId, UnixMs, record,
@@ -12,6 +15,8 @@ use sync_types::{
 use zeroize::Zeroizing;
 
 use crate::error::StateError;
+pub(crate) use log::*;
+pub(crate) use peer::*;
 
 /// One row to write, or to delete. Values hold secrets: a driver seals them.
 #[derive(Clone)]
@@ -38,10 +43,12 @@ const PROGRESS: u8 = 4;
 const CHAIN: u8 = 5;
 const OUTBOX: u8 = 6;
 const PEER: u8 = 7;
+const CUT: u8 = 8;
+const HEADS: u8 = 9;
+const SENT: u8 = 10;
+const ROTATION: u8 = 11;
 
 const MAX_SECRETS: usize = sync_types::limits::MAX_KEY_LINKS + 1;
-/// Chains remembered of one peer: one more for each time that its state was restored.
-const MAX_CHAINS: usize = 16;
 
 fn put<T: Wire>(key: Vec<u8>, row: &T) -> Change {
     Change { key, value: Some(Zeroizing::new(encode(row))) }
@@ -133,17 +140,24 @@ pub(crate) struct GroupRow {
     pub(crate) key_log: KeyLog,
     /// The secrets of the epochs that this device can read, the newest among them.
     pub(crate) secrets: BTreeMap<Epoch, EpochSecret>,
+    /// Secrets of epochs before this one are not handed to devices that join.
+    pub(crate) history_from: Epoch,
 }
 
 impl GroupRow {
     pub(crate) fn change(&self) -> Change {
         put(vec![GROUP], self)
     }
+
+    /// The earliest epoch that this device can read.
+    pub(crate) fn first_readable(&self) -> Epoch {
+        self.secrets.keys().next().copied().unwrap_or(0)
+    }
 }
 
 impl Wire for GroupRow {
     fn put(&self, w: &mut Writer) {
-        w.array(3);
+        w.array(4);
         self.group_id.put(w);
         self.key_log.put(w);
         w.array(self.secrets.len());
@@ -152,9 +166,10 @@ impl Wire for GroupRow {
             epoch.put(w);
             w.bin(secret.expose_bytes());
         }
+        self.history_from.put(w);
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(3)?;
+        r.array(4)?;
         let (group_id, key_log) = (GroupId::take(r)?, KeyLog::take(r)?);
         let count = r.array_len()?;
         if count > MAX_SECRETS {
@@ -165,7 +180,17 @@ impl Wire for GroupRow {
             r.array(2)?;
             secrets.insert(Epoch::take(r)?, EpochSecret::from_bytes(<[u8; 32]>::take(r)?));
         }
-        Ok(Self { group_id, key_log, secrets })
+        Ok(Self { group_id, key_log, secrets, history_from: Epoch::take(r)? })
+    }
+}
+
+record! {
+    /// What an inviter had seen of the log.
+    pub(crate) struct Joined {
+        /// How far, and what.
+        seen: Seen,
+        /// The inviter.
+        by: DeviceId,
     }
 }
 
@@ -184,12 +209,49 @@ record! {
         seen_cursor: Cursor,
         /// The head at `seen_cursor`; unknown after a gap in the log.
         head: Option<[u8; 32]>,
+        /// How far the inviter had seen the log, until this device has come that far: what lies before was
+        /// there before this device was.
+        joined: Option<Joined>,
+        /// Whether own blobs that the store lost are to be pushed again, once the log has been read.
+        restore: Restore,
+        /// When that was last begun; 0: never.
+        restored_at: UnixMs,
     }
 }
 
 impl ProgressRow {
     pub(crate) fn change(&self) -> Change {
         put(vec![PROGRESS], self)
+    }
+}
+
+/// What is to be done about own blobs that a relay has lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restore {
+    /// Nothing.
+    No,
+    /// They are pushed again when the log has been read to its end.
+    Due,
+    /// The same, as soon as the app agrees: it was done a short while ago already.
+    Asks,
+}
+
+impl Wire for Restore {
+    fn put(&self, w: &mut Writer) {
+        match self {
+            Self::No => 0_u8,
+            Self::Due => 1,
+            Self::Asks => 2,
+        }
+        .put(w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::take(r)? {
+            0 => Ok(Self::No),
+            1 => Ok(Self::Due),
+            2 => Ok(Self::Asks),
+            _ => Err(DecodeError::OutOfRange),
+        }
     }
 }
 
@@ -206,6 +268,10 @@ record! {
         prev_expires: UnixMs,
         /// The second half of the next blob id.
         next_blob: u64,
+        /// Its last blob that is in the log.
+        logged: Option<Tip>,
+        /// The generation of that log.
+        logged_in: u32,
     }
 }
 
@@ -230,6 +296,8 @@ record! {
         void: bool,
         /// By which the push is known again, if it is asked for twice.
         token: Option<[u8; 16]>,
+        /// It was in a log that the relay has lost: it must come back as it was.
+        fixed: bool,
     }
 }
 
@@ -247,64 +315,6 @@ fn outbox_key(position: u64) -> Vec<u8> {
     [&[OUTBOX][..], &position.to_be_bytes()].concat()
 }
 
-record! {
-    /// One chain of a peer.
-    pub(crate) struct PeerChain {
-        /// The chain.
-        chain_id: ChainId,
-        /// The place after its newest blob that was received.
-        seen_next: u64,
-        /// The hash of that blob.
-        hash: BlobHash,
-        /// The place after its newest blob that the app has.
-        app_next: u64,
-    }
-}
-
-/// A device of the group, this one included.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct PeerRow {
-    pub(crate) name: Option<DeviceName>,
-    pub(crate) platform: String,
-    /// Newest last.
-    pub(crate) chains: Vec<PeerChain>,
-}
-
-impl PeerRow {
-    pub(crate) fn change(&self, device: &DeviceId) -> Change {
-        put([&[PEER][..], device.as_bytes()].concat(), self)
-    }
-
-    /// A chain of this peer; a new one takes the place of the oldest past the bound.
-    pub(crate) fn chain(&mut self, chain_id: ChainId) -> &mut PeerChain {
-        let index = self.chains.iter().position(|chain| chain.chain_id == chain_id).unwrap_or_else(|| {
-            if self.chains.len() >= MAX_CHAINS {
-                self.chains.remove(0);
-            }
-            self.chains.push(PeerChain { chain_id, seen_next: 0, hash: BlobHash([0; 32]), app_next: 0 });
-            self.chains.len() - 1
-        });
-        &mut self.chains[index]
-    }
-}
-
-impl Wire for PeerRow {
-    fn put(&self, w: &mut Writer) {
-        w.array(3);
-        self.name.put(w);
-        self.platform.put(w);
-        put_list(&self.chains, w);
-    }
-    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(3)?;
-        Ok(Self {
-            name: <Option<DeviceName> as Wire>::take(r)?,
-            platform: String::take(r)?,
-            chains: take_list(r, MAX_CHAINS)?,
-        })
-    }
-}
-
 /// Everything that an engine keeps.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -314,7 +324,12 @@ pub(crate) struct State {
     pub(crate) progress: ProgressRow,
     pub(crate) chain: ChainRow,
     pub(crate) outbox: VecDeque<(u64, OutboxRow)>,
+    pub(crate) sent: BTreeMap<u64, SentRow>,
     pub(crate) peers: BTreeMap<DeviceId, PeerRow>,
+    /// Where closed epochs end.
+    pub(crate) cuts: BTreeMap<Epoch, CutRow>,
+    pub(crate) heads: BTreeMap<u64, HeadsRow>,
+    pub(crate) rotation: Option<RotationRow>,
 }
 
 impl State {
@@ -323,8 +338,8 @@ impl State {
         rows: impl IntoIterator<Item = (Vec<u8>, Zeroizing<Vec<u8>>)>,
     ) -> Result<Self, StateError> {
         let (mut device, mut relay, mut group, mut progress, mut chain) = (None, None, None, None, None);
-        let mut outbox = BTreeMap::new();
-        let mut peers = BTreeMap::new();
+        let (mut outbox, mut sent, mut peers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut cuts, mut heads, mut rotation) = (BTreeMap::new(), BTreeMap::new(), None);
         for (key, value) in rows {
             let (kind, rest) = key.split_first().ok_or(StateError::Malformed)?;
             match *kind {
@@ -333,10 +348,14 @@ impl State {
                 GROUP => group = Some(row(&value)?),
                 PROGRESS => progress = Some(row(&value)?),
                 CHAIN => chain = Some(row(&value)?),
-                OUTBOX => {
-                    let position = rest.try_into().map_err(|_| StateError::Malformed)?;
-                    outbox.insert(u64::from_be_bytes(position), row(&value)?);
+                OUTBOX => drop(outbox.insert(number(rest)?, row(&value)?)),
+                SENT => drop(sent.insert(number(rest)?, row(&value)?)),
+                HEADS => drop(heads.insert(number(rest)?, row(&value)?)),
+                CUT => {
+                    let epoch = rest.try_into().map_err(|_| StateError::Malformed)?;
+                    cuts.insert(Epoch::from_be_bytes(epoch), row(&value)?);
                 }
+                ROTATION => rotation = Some(row(&value)?),
                 PEER => {
                     let id = DeviceId::from_slice(rest).ok_or(StateError::Malformed)?;
                     peers.insert(id, row(&value)?);
@@ -351,9 +370,17 @@ impl State {
             progress: progress.ok_or(StateError::Incomplete)?,
             chain: chain.ok_or(StateError::Incomplete)?,
             outbox: outbox.into_iter().collect(),
+            sent,
             peers,
+            cuts,
+            heads,
+            rotation,
         })
     }
+}
+
+fn number(key: &[u8]) -> Result<u64, StateError> {
+    key.try_into().map(u64::from_be_bytes).map_err(|_| StateError::Malformed)
 }
 
 fn row<T: Wire>(value: &[u8]) -> Result<T, StateError> {

@@ -19,10 +19,14 @@ pub(crate) enum Timer {
     PushPause,
     /// The app has not read for a while: do not wait for it any longer.
     Reader,
+    /// Ask the relay who is there, and up to where they have everything.
+    Roll,
+    /// Somebody should have announced himself by now.
+    Strangers,
 }
 
 impl Timer {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Reconnect,
         Self::Greeting,
         Self::Silence,
@@ -30,6 +34,8 @@ impl Timer {
         Self::Pause,
         Self::PushPause,
         Self::Reader,
+        Self::Roll,
+        Self::Strangers,
     ];
 }
 

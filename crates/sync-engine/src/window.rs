@@ -42,6 +42,11 @@ impl Window {
         self.start <= cursor && cursor < self.end
     }
 
+    /// Whether a blob is here already.
+    pub(crate) fn holds(&self, item: &Opened) -> bool {
+        self.items.iter().any(|held| held.blob.blob_id == item.blob.blob_id)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.bytes >= MAX_BYTES || self.items.len() >= MAX_ITEMS
     }

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sync_e2ee::{Control, DeviceName, EpochSecret, Invite, Kind, RosterEntry, Tip, open_name};
+use sync_e2ee::{Control, DeviceName, EpochSecret, Invite, Kind, open_name};
 use sync_types::limits::INVITE_LIFETIME;
 use sync_types::wire::encode;
-use sync_types::{DeviceId, InviteKey, KeyLog, LookupKey, RelayKey, StoreId};
+use sync_types::{DeviceId, InviteKey, KeyLog, Leave, LookupKey, Message, RelayKey, StoreId};
 
 use super::Engine;
-use crate::api::{CommandId, Event, Reply, SealedInvite};
+use super::link::Request;
+use crate::api::{CommandId, Reply, SealedInvite};
 use crate::error::EngineError;
-use crate::rows::{GroupRow, PeerRow};
+use crate::rows::{GroupRow, Joined, PeerChain, PeerRow, Standing};
 
 /// An invite made here is offered for a little less than the relay allows: clocks differ.
 const CLOCK_SLACK: Duration = Duration::from_secs(20);
@@ -28,7 +29,8 @@ impl Engine {
         let secret = EpochSecret::generate(&mut self.rng);
         let key_log = KeyLog::new(secret.keys().auth_key());
         let group_id = secret.keys().founds_group();
-        self.enter(GroupRow { group_id, key_log, secrets: BTreeMap::from([(0, secret)]) })
+        let secrets = BTreeMap::from([(0, secret)]);
+        self.enter(GroupRow { group_id, key_log, secrets, history_from: 0 })
     }
 
     /// Becomes a member of an invite's group.
@@ -42,13 +44,23 @@ impl Engine {
         let me = self.me();
         let mut changes = vec![self.state.relay.change()];
         for entry in invite.roster.into_iter().filter(|entry| entry.device_id != me) {
-            let row = PeerRow { name: entry.name, platform: entry.platform, chains: Vec::new() };
+            let row = PeerRow {
+                name: entry.name,
+                platform: entry.platform,
+                standing: Standing::Member,
+                chains: entry.tips.iter().map(PeerChain::up_to).collect(),
+            };
             changes.push(row.change(&entry.device_id));
             self.state.peers.insert(entry.device_id, row);
         }
+        self.state.progress.joined = invite.seen.map(|seen| Joined { seen, by: invite.created_by });
+        changes.push(self.state.progress.change());
         self.store(changes);
-        let secrets = BTreeMap::from([(invite.epoch, invite.secret)]);
-        self.enter(GroupRow { group_id: invite.group_id, key_log: invite.key_log, secrets })?;
+        let mut secrets = invite.history;
+        secrets.insert(invite.epoch, invite.secret);
+        let history_from = secrets.keys().next().copied().unwrap_or(invite.epoch);
+        let (group_id, key_log) = (invite.group_id, invite.key_log);
+        self.enter(GroupRow { group_id, key_log, secrets, history_from })?;
         self.reply_when_stored(id, Reply::Done);
         Ok(())
     }
@@ -59,11 +71,61 @@ impl Engine {
         self.state.group = Some(group);
         self.derive_keys();
         self.store([change]);
-        let announce = Control::Announce {
+        self.enqueue(Kind::Control, self.announcement(), Some(0), None).map(|_| ())
+    }
+
+    fn announcement(&self) -> Vec<u8> {
+        encode(&Control::Announce {
             name: self.state.device.name.clone(),
             platform: self.state.device.platform.clone(),
-        };
-        self.enqueue(Kind::Control, encode(&announce), Some(0), None).map(|_| ())
+        })
+    }
+
+    /// Says once more that this device is a member: in a new epoch, and to a relay that has lost the log.
+    pub(super) fn announce(&mut self) {
+        // It fails only without a group.
+        let _ = self.enqueue(Kind::Control, self.announcement(), Some(0), None);
+    }
+
+    /// Says to the others that this device goes; the relay hears of it when they can.
+    pub(super) fn leave(&mut self, id: CommandId) {
+        if !self.leave_said
+            && let Err(error) = self.enqueue(Kind::Control, encode(&Control::Leave), Some(0), None)
+        {
+            return self.reply(id, Err(error));
+        }
+        self.leave_said = true;
+        self.leaving = Some(id);
+    }
+
+    /// Everything was said: asks the relay to forget this device.
+    pub(super) fn say_goodbye(&mut self) {
+        if let Some(id) = self.leaving.take_if(|_| self.outbox.len() == 0) {
+            self.send_request(Message::Leave(Leave), Request::Leave { id });
+        }
+    }
+
+    /// Everything that makes a device a member.
+    pub(super) fn membership(&self) -> Result<Invite, EngineError> {
+        let group = self.state.group.as_ref().ok_or(EngineError::NoGroup)?;
+        let epoch = group.key_log.epoch();
+        let readable = group.secrets.range(group.history_from..epoch);
+        let mut roster = self.entries(|_, standing| standing == Standing::Member);
+        roster.push(self.own_entry());
+        roster.sort_by_key(|entry| entry.device_id);
+        Ok(Invite {
+            relay: self.state.relay.url.clone().ok_or(EngineError::NoRelay)?,
+            relay_key: self.state.relay.pin.ok_or(EngineError::NotConnected)?,
+            group_id: group.group_id,
+            key_log: group.key_log.clone(),
+            epoch,
+            secret: group.secrets.get(&epoch).ok_or(EngineError::NoGroup)?.clone(),
+            history: readable.map(|(epoch, secret)| (*epoch, secret.clone())).collect(),
+            roster,
+            seen: self.seen(),
+            created_by: self.me(),
+            expires: self.now.unix.plus(INVITE_LIFETIME.saturating_sub(CLOCK_SLACK)),
+        })
     }
 
     pub(super) fn derive_keys(&mut self) {
@@ -86,53 +148,10 @@ impl Engine {
 
     fn seal_invite(&mut self, lookup: &LookupKey, key: &InviteKey) -> Result<SealedInvite, EngineError> {
         self.ensure_group()?;
-        let me = self.me();
-        let group = self.state.group.as_ref().ok_or(EngineError::NoGroup)?;
-        let epoch = group.key_log.epoch();
-        let relay = self.state.relay.url.clone().ok_or(EngineError::NoRelay)?;
-        let relay_key = self.state.relay.pin.ok_or(EngineError::NotConnected)?;
-        let expires = self.now.unix.plus(INVITE_LIFETIME.saturating_sub(CLOCK_SLACK));
-        let invite = Invite {
-            relay: relay.clone(),
-            relay_key,
-            group_id: group.group_id,
-            key_log: group.key_log.clone(),
-            epoch,
-            secret: group.secrets.get(&epoch).ok_or(EngineError::NoGroup)?.clone(),
-            history: group.secrets.range(..epoch).map(|(epoch, secret)| (*epoch, secret.clone())).collect(),
-            roster: self.roster(me),
-            seen: self.seen(),
-            created_by: me,
-            expires,
-        };
+        let invite = self.membership()?;
+        let (expires, relay_key) = (invite.expires, invite.relay_key);
         let payload = invite.seal(lookup, key, &mut self.rng).map_err(|_| EngineError::InviteTooLarge)?;
-        Ok(SealedInvite { payload, expires, relay, relay_key })
-    }
-
-    fn roster(&self, me: DeviceId) -> Vec<RosterEntry> {
-        let chain = &self.state.chain;
-        let own_tip =
-            chain.next_seq.checked_sub(1).map(|seq| Tip { chain_id: chain.chain_id, seq, hash: chain.prev });
-        let own = RosterEntry {
-            device_id: me,
-            name: Some(self.state.device.name.clone()),
-            platform: self.state.device.platform.clone(),
-            tips: own_tip.into_iter().collect(),
-        };
-        let peers = self.state.peers.iter().map(|(device_id, peer)| RosterEntry {
-            device_id: *device_id,
-            name: peer.name.clone(),
-            platform: peer.platform.clone(),
-            tips: peer
-                .chains
-                .iter()
-                .filter_map(|chain| {
-                    let seq = chain.seen_next.checked_sub(1)?;
-                    Some(Tip { chain_id: chain.chain_id, seq, hash: chain.hash })
-                })
-                .collect(),
-        });
-        std::iter::once(own).chain(peers).collect()
+        Ok(SealedInvite { payload, expires, relay: invite.relay, relay_key })
     }
 
     /// Accepts another relay key; what was known of the relay before counts no more.
@@ -143,7 +162,8 @@ impl Engine {
             self.store([change]);
             if self.state.progress.store_id != StoreId::NONE {
                 self.start_over(StoreId::NONE);
-                self.event(Event::RelayReset);
+                self.relay_reset();
+                self.store_progress();
             }
         }
         self.reply_when_stored(id, Reply::Done);

@@ -10,13 +10,13 @@ use sync_types::limits::{
     CLIENT_SILENCE, ENVELOPE_OVERHEAD, HELLO_DEADLINE, PRESENCE_TIMEOUT, PROTOCOL_VERSION, SEAL_OVERHEAD,
 };
 use sync_types::{
-    Ack, BlobId, Cursor, DeviceId, Envelope, ErrorBody, ErrorCode, FEATURE_INLINE_NOTIFY, GroupId, Hello,
-    MembershipProof, Message, MonoMs, Nonce, Presence, RelayKey, StoreId, Welcome,
+    Ack, BlobId, Cursor, Envelope, ErrorCode, FEATURE_INLINE_NOTIFY, Hello, MembershipProof, Message, MonoMs,
+    Nonce, Presence, RelayKey, StoreId, Welcome,
 };
 
 use super::Engine;
-use super::outbox::MAX_PAUSE;
 use super::reader::Wanted;
+use super::rotation::Wish;
 use crate::api::{CommandId, Event, Output, Reply};
 use crate::error::{EngineError, StopReason};
 use crate::timer::Timer;
@@ -26,7 +26,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// Widest window of the back-off.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// How long to stay away when the same device connected from elsewhere.
-const REPLACED_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const REPLACED_PAUSE: Duration = Duration::from_secs(60);
 /// A connection that lasted this long was a good one: the next failure starts the back-off anew.
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 /// From asking for a socket to having it.
@@ -75,7 +75,7 @@ pub(super) struct Greeting {
 #[derive(Debug)]
 pub(super) struct Session {
     channel: Channel,
-    requests: BTreeMap<Nonce, Request>,
+    pub(super) requests: BTreeMap<Nonce, Request>,
     since: MonoMs,
 }
 
@@ -92,8 +92,37 @@ pub(super) enum Request {
     Pull { id: CommandId, after: Cursor, limit: u32 },
     /// Who is in the group.
     Devices { id: CommandId },
+    /// The same, for this device's own use.
+    Roll,
+    /// A new key for the group.
+    Rotate { id: CommandId, wish: Wish },
+    /// A rotation that a relay had and lost.
+    Resend,
+    /// This device goes.
+    Leave { id: CommandId },
+    /// The group goes.
+    DeleteGroup { id: CommandId },
     /// Whether the relay is there.
     Presence,
+}
+
+impl Request {
+    /// Who waits for the answer, if anybody does.
+    pub(super) fn asker(&self) -> Option<CommandId> {
+        match self {
+            Self::Pull { id, .. }
+            | Self::Devices { id }
+            | Self::Rotate { id, .. }
+            | Self::Leave { id }
+            | Self::DeleteGroup { id } => Some(*id),
+            Self::Push
+            | Self::Sync { .. }
+            | Self::Again { .. }
+            | Self::Roll
+            | Self::Resend
+            | Self::Presence => None,
+        }
+    }
 }
 
 impl Engine {
@@ -112,6 +141,7 @@ impl Engine {
             return;
         };
         self.link = Link::Opening;
+        self.shut_out = None;
         self.timers.stop(Timer::Reconnect);
         self.timers.set(Timer::Greeting, self.now.mono.plus(OPEN_DEADLINE));
         self.outputs.push_back(Output::Connect(url));
@@ -345,127 +375,11 @@ impl Engine {
         self.event(Event::Connected);
         self.compare_store(welcome, greeting.claimed.1);
         self.max_cursor = welcome.max_cursor;
+        self.relay_epoch = welcome.epoch;
+        self.begin_roll();
         // What became durable after HELLO had left.
         if self.durable.0 > greeting.claimed.0 {
             self.tell(&Message::Ack(Ack { cursor: self.durable.0 }));
-        }
-    }
-
-    /// An envelope from the relay while on-line.
-    fn envelope(&mut self, bytes: &[u8]) {
-        let Some((envelope, message)) = self.read(bytes) else {
-            return self.misbehaved();
-        };
-        let Link::Online(session) = &mut self.link else {
-            return;
-        };
-        let request = session.requests.remove(&envelope.nonce);
-        let handled = match (message, request) {
-            (Message::PushAck(ack), Some(Request::Push)) => self.push_acked(&ack),
-            (Message::PushBatchAck(ack), Some(Request::Push)) => self.batch_acked(&ack),
-            (Message::PullResponse(page), Some(Request::Sync { after, known })) => {
-                self.synced(page, after, known)
-            }
-            (Message::PullResponse(page), Some(Request::Again { after, seen })) => {
-                self.reread(page, after, seen)
-            }
-            (Message::PullResponse(page), Some(Request::Pull { id, after, limit })) => {
-                self.pulled(page, id, after, limit)
-            }
-            (Message::DevicesResponse(list), Some(Request::Devices { id })) => {
-                self.devices_told(id, list);
-                Ok(())
-            }
-            (Message::Presence(Presence::Own(_)), Some(Request::Presence)) => {
-                self.timers.stop(Timer::Presence);
-                Ok(())
-            }
-            (Message::Presence(Presence::Peer(peer)), None) => {
-                self.event(Event::PresenceChanged { device_id: peer.device_id, online: peer.status != 0 });
-                Ok(())
-            }
-            (Message::Notify(notify), None) => {
-                self.notified(notify);
-                Ok(())
-            }
-            (Message::Error(error), Some(request)) => {
-                self.refused(request, &error);
-                Ok(())
-            }
-            (Message::Error(error), None) => {
-                self.turned_away(ErrorCode::from_u16(error.code), error);
-                Ok(())
-            }
-            (_, request) => {
-                if let Some(Request::Pull { id, .. } | Request::Devices { id }) = request {
-                    self.reply(id, Err(EngineError::RelayMisbehaved));
-                }
-                Err(EngineError::RelayMisbehaved)
-            }
-        };
-        if handled.is_err() {
-            self.misbehaved();
-        }
-    }
-
-    /// Decodes an envelope that names this group and comes from this relay.
-    fn read(&self, bytes: &[u8]) -> Option<(Envelope, Message)> {
-        let (envelope, message) = Envelope::open(bytes).ok()?;
-        let group_id = self.state.group.as_ref().map_or(GroupId::NONE, |group| group.group_id);
-        let right_group = envelope.group_id == group_id || envelope.group_id == GroupId::NONE;
-        let from_relay = self.state.relay.pin.map(DeviceId::from) == Some(envelope.sender_id);
-        (right_group && from_relay).then_some((envelope, message.ok()?))
-    }
-
-    /// ERROR in answer to a request.
-    fn refused(&mut self, request: Request, error: &ErrorBody) {
-        let code = ErrorCode::from_u16(error.code);
-        let wait = Duration::from_secs(1);
-        match request {
-            Request::Push => self.push_refused(code, error),
-            Request::Presence => self.timers.stop(Timer::Presence),
-            Request::Sync { .. } | Request::Again { .. } => self.pause(error, wait),
-            Request::Pull { id, after, limit } => match code {
-                Some(ErrorCode::RateLimited) => {
-                    self.pause(error, wait);
-                    self.waiting.push_back((id, Wanted::Pull { after, limit }));
-                }
-                _ => self.reply_refused(id, code, error),
-            },
-            Request::Devices { id } => match code {
-                Some(ErrorCode::RateLimited) => {
-                    self.pause(error, wait);
-                    self.waiting.push_back((id, Wanted::Devices));
-                }
-                _ => self.reply_refused(id, code, error),
-            },
-        }
-    }
-
-    fn reply_refused(&mut self, id: CommandId, code: Option<ErrorCode>, error: &ErrorBody) {
-        let code = code.unwrap_or(ErrorCode::BadRequest);
-        self.reply(id, Err(EngineError::Refused { code, message: error.message.clone() }));
-    }
-
-    /// The relay ends the session, or does not begin one.
-    fn turned_away(&mut self, code: Option<ErrorCode>, error: ErrorBody) {
-        use ErrorCode as C;
-        match code {
-            Some(
-                code @ (C::UnsupportedVersion
-                | C::Unauthenticated
-                | C::DeviceRevoked
-                | C::GroupLimit
-                | C::Conflict
-                | C::GroupCreationDenied
-                | C::GroupDeleted
-                | C::DeviceExpired),
-            ) => self.stop(StopReason::Refused { code, message: error.message }),
-            Some(C::Replaced) => self.back_off(REPLACED_PAUSE),
-            _ => {
-                let wait = Duration::from_millis(error.retry_after_ms.unwrap_or(0).into());
-                self.back_off(wait.min(MAX_PAUSE));
-            }
         }
     }
 
@@ -487,14 +401,14 @@ impl Engine {
         self.back_off(Duration::ZERO);
     }
 
-    fn misbehaved(&mut self) {
+    pub(super) fn misbehaved(&mut self) {
         self.event(Event::RelayMisbehaved);
         self.lost();
     }
 
     /// Closes, and tries again after a random time of a window that doubles with every failure ("full
     /// jitter"), but not before `at_least`.
-    fn back_off(&mut self, at_least: Duration) {
+    pub(super) fn back_off(&mut self, at_least: Duration) {
         if let Link::Online(session) = &self.link
             && self.now.mono.since(session.since) >= GOOD_CONNECTION
         {
@@ -512,8 +426,36 @@ impl Engine {
         self.event(Event::Disconnected { stopped: None });
     }
 
+    /// Comes in again, as a member of the newest epoch. Who waits for an answer goes on waiting.
+    pub(super) fn renew(&mut self) {
+        self.renew_session = false;
+        if let Link::Online(session) = std::mem::replace(&mut self.link, Link::Idle) {
+            for request in session.requests.into_values() {
+                match request {
+                    Request::Pull { id, after, limit } => {
+                        self.waiting.push_back((id, Wanted::Pull { after, limit }));
+                    }
+                    Request::Devices { id } => self.waiting.push_back((id, Wanted::Devices)),
+                    Request::Rotate { id, wish } => self.waiting.push_back((id, Wanted::Rotate(wish))),
+                    Request::DeleteGroup { id } => self.waiting.push_back((id, Wanted::DeleteGroup)),
+                    Request::Leave { id } => self.leaving = Some(id),
+                    Request::Push
+                    | Request::Sync { .. }
+                    | Request::Again { .. }
+                    | Request::Roll
+                    | Request::Resend
+                    | Request::Presence => {}
+                }
+            }
+        }
+        self.rotating = None;
+        self.stop_timers();
+        self.outputs.push_back(Output::Disconnect);
+        self.outbox.connection_lost();
+    }
+
     /// Closes for good: somebody has to act first.
-    fn stop(&mut self, reason: StopReason) {
+    pub(super) fn stop(&mut self, reason: StopReason) {
         self.stopped = Some(reason.clone());
         self.disconnect(reason.clone().into());
         self.event(Event::Disconnected { stopped: Some(reason) });
@@ -528,7 +470,7 @@ impl Engine {
         }
     }
 
-    fn disconnect(&mut self, error: EngineError) {
+    fn stop_timers(&mut self) {
         let timers = [
             Timer::Greeting,
             Timer::Silence,
@@ -536,23 +478,32 @@ impl Engine {
             Timer::Pause,
             Timer::PushPause,
             Timer::Reconnect,
+            Timer::Roll,
         ];
         for timer in timers {
             self.timers.stop(timer);
         }
+    }
+
+    fn disconnect(&mut self, error: EngineError) {
+        self.stop_timers();
+        self.renew_session = false;
+        self.pull_due = false;
         let link = std::mem::replace(&mut self.link, Link::Idle);
         if !matches!(link, Link::Idle | Link::BackingOff) {
             self.outputs.push_back(Output::Disconnect);
         }
         if let Link::Online(session) = link {
-            for request in session.requests.into_values() {
-                match request {
-                    Request::Pull { id, .. } | Request::Devices { id } => self.reply(id, Err(error.clone())),
-                    Request::Push | Request::Sync { .. } | Request::Again { .. } | Request::Presence => {}
-                }
+            for id in session.requests.into_values().filter_map(|request| request.asker()) {
+                self.rotating.take_if(|(rotating, _)| *rotating == id);
+                self.reply(id, Err(error.clone()));
             }
         }
         self.outbox.connection_lost();
+        let acked = self.rotating.take().map(|(id, _)| id);
+        for id in acked.into_iter().chain(self.leaving.take()) {
+            self.reply(id, Err(error.clone()));
+        }
         for (id, _) in std::mem::take(&mut self.waiting) {
             self.reply(id, Err(error.clone()));
         }
@@ -615,7 +566,7 @@ impl Engine {
         match self.link {
             Link::Idle if self.state.group.is_none() => Some(EngineError::NoGroup),
             Link::Idle => Some(EngineError::NotConnected),
-            Link::BackingOff => Some(EngineError::Unreachable),
+            Link::BackingOff => Some(self.shut_out.clone().unwrap_or(EngineError::Unreachable)),
             Link::Opening | Link::Handshaking(_) | Link::Greeting(_) | Link::Online(_) => None,
         }
     }

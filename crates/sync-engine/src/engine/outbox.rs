@@ -3,17 +3,20 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sync_e2ee::chain::link_hash;
 use sync_e2ee::{BlobContext, Content, Kind, Place, SealError, SealOptions, Seen, blob};
 use sync_types::limits::{MAX_BATCH, SEAL_OVERHEAD};
 use sync_types::{
-    BlobHash, BlobId, Cursor, ErrorBody, ErrorCode, Message, Push, PushAck, PushBatch, PushBatchAck, UnixMs,
+    BlobHash, BlobId, Cursor, Epoch, ErrorBody, ErrorCode, Message, Push, PushAck, PushBatch, PushBatchAck,
+    UnixMs,
 };
 
 use super::link::Request;
-use super::{Engine, Then};
-use crate::api::{CommandId, Event, Reply};
+use super::sent::Kept;
+use super::{Engine, Then, new_chain};
+use crate::api::{Break, CommandId, Event, Reply};
 use crate::error::EngineError;
-use crate::rows::OutboxRow;
+use crate::rows::{OutboxRow, Restore};
 use crate::timer::Timer;
 
 /// Sealed bytes that may wait.
@@ -43,19 +46,54 @@ pub(super) struct Outbox {
     rows: VecDeque<Waiting>,
     bytes: usize,
     next_position: u64,
-    /// How many from the front were sent and not answered.
-    in_flight: usize,
+    /// Those from the front that were sent and not answered.
+    in_flight: Vec<BlobId>,
     /// How many from the front to send one by one, since their batch was refused.
     singly: usize,
+    /// They are sealed for an epoch that is over: to be sealed again before they are sent.
+    pub(super) reseal_due: bool,
+    /// The relay's log continues this device's chain in another way: to go on with a new chain.
+    pub(super) restart_due: bool,
 }
 
 impl Outbox {
-    pub(super) fn new(stored: VecDeque<(u64, OutboxRow)>) -> Self {
-        let next_position = stored.back().map_or(0, |(position, _)| position + 1);
+    /// What is stored; positions go on behind `last`.
+    pub(super) fn new(stored: VecDeque<(u64, OutboxRow)>, last: Option<u64>, epoch: Epoch) -> Self {
+        let last = stored.back().map(|(position, _)| *position).max(last);
         let bytes = stored.iter().map(|(_, row)| row.payload.len()).sum();
+        let is_old = |row: &OutboxRow| blob::claimed_epoch(&row.payload).is_ok_and(|sealed| sealed < epoch);
+        let reseal_due = stored.iter().any(|(_, row)| is_old(row) && !row.fixed);
         let rows =
             stored.into_iter().map(|(position, row)| Waiting { position, row, durable: true }).collect();
-        Self { rows, bytes, next_position, in_flight: 0, singly: 0 }
+        Self {
+            rows,
+            bytes,
+            next_position: last.map_or(0, |last| last + 1),
+            in_flight: Vec::new(),
+            singly: 0,
+            reseal_due,
+            restart_due: false,
+        }
+    }
+
+    /// What has to come back as it was.
+    pub(super) fn fixed(&self) -> impl Iterator<Item = &OutboxRow> {
+        self.rows.iter().map(|waiting| &waiting.row).filter(|row| row.fixed)
+    }
+
+    /// These may be sealed again after all.
+    pub(super) fn unfix(&mut self, blob_ids: &[BlobId]) {
+        for waiting in self.rows.iter_mut().filter(|waiting| blob_ids.contains(&waiting.row.blob_id)) {
+            waiting.row.fixed = false;
+        }
+    }
+
+    /// What was sent once is to be sent again, before everything that came later.
+    pub(super) fn put_back(&mut self, lost: Vec<Kept>) {
+        for Kept { position, row, .. } in lost.into_iter().rev() {
+            self.bytes += row.payload.len();
+            self.rows.push_front(Waiting { position, row, durable: true });
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,7 +102,7 @@ impl Outbox {
 
     /// Sealed bytes that were sent and not answered.
     pub(super) fn bytes_in_flight(&self) -> usize {
-        self.rows.iter().take(self.in_flight).map(|waiting| waiting.row.payload.len()).sum()
+        self.rows.iter().take(self.in_flight.len()).map(|waiting| waiting.row.payload.len()).sum()
     }
 
     pub(super) fn durable(&mut self, position: u64) {
@@ -75,7 +113,11 @@ impl Outbox {
 
     /// Forgets what was sent: the connection is gone, and nobody knows what arrived.
     pub(super) fn connection_lost(&mut self) {
-        self.in_flight = 0;
+        self.in_flight.clear();
+    }
+
+    fn front_is(&self, blob_id: &BlobId) -> bool {
+        self.rows.front().is_some_and(|front| front.row.blob_id == *blob_id)
     }
 
     fn with_token(&self, token: &[u8; 16]) -> Option<BlobId> {
@@ -104,7 +146,7 @@ impl Outbox {
 
     /// What to send next: as many as fit one message, unless something is under way.
     fn next_batch(&mut self) -> Vec<Push> {
-        if self.in_flight > 0 {
+        if !self.in_flight.is_empty() {
             return Vec::new();
         }
         let max = if self.singly > 0 { 1 } else { MAX_BATCH };
@@ -118,7 +160,7 @@ impl Outbox {
             let OutboxRow { blob_id, payload, ttl, .. } = &waiting.row;
             batch.push(Push { blob_id: *blob_id, payload: payload.clone(), ttl: *ttl });
         }
-        self.in_flight = batch.len();
+        self.in_flight = batch.iter().map(|push| push.blob_id).collect();
         batch
     }
 }
@@ -180,7 +222,7 @@ impl Engine {
         chain.prev = blob::hash(&payload);
         chain.prev_expires = expires;
         let chain_change = chain.change();
-        let row = OutboxRow { blob_id, payload, ttl, seq, void: false, token };
+        let row = OutboxRow { blob_id, payload, ttl, seq, void: false, token, fixed: false };
         let position = self.outbox.add(row.clone());
         self.store([row.change(position), chain_change]);
         self.then(Then::Send(position));
@@ -217,16 +259,26 @@ impl Engine {
 
     /// Sends what is next in the outbox.
     pub(super) fn send_outbox(&mut self) {
-        if self.timers.is_set(Timer::PushPause) {
+        // What a relay has lost comes before what is new, in the order in which it was pushed.
+        let restores = self.state.progress.restore != Restore::No;
+        if self.timers.is_set(Timer::PushPause) || self.renew_session || restores {
             return;
         }
         // What was sealed when the relay took more would only end the connection.
         let too_large = |engine: &Self| {
-            let front = engine.outbox.rows.front().filter(|front| front.durable && !front.row.void);
+            let front = engine.outbox.rows.front();
+            let front = front.filter(|front| front.durable && !front.row.void && !front.row.fixed);
             front.is_some_and(|front| front.row.payload.len() > engine.state.relay.max_blob as usize)
         };
-        while self.outbox.in_flight == 0 && too_large(self) {
-            self.give_up_front(ErrorCode::BlobTooLarge);
+        if self.outbox.in_flight.is_empty() {
+            if self.outbox.restart_due {
+                self.restart_chain();
+            } else if self.outbox.reseal_due {
+                self.reseal();
+            }
+            while too_large(self) {
+                self.give_up_front(ErrorCode::BlobTooLarge);
+            }
         }
         let mut batch = self.outbox.next_batch();
         let request = Request::Push;
@@ -249,45 +301,157 @@ impl Engine {
     }
 
     fn pushes_acked(&mut self, stored: &[(BlobId, Cursor)]) -> Result<(), EngineError> {
-        let sent = self.outbox.rows.iter().take(self.outbox.in_flight).map(|w| w.row.blob_id);
-        if !sent.eq(stored.iter().map(|(blob_id, _)| *blob_id)) {
+        let sent = std::mem::take(&mut self.outbox.in_flight);
+        if !sent.iter().eq(stored.iter().map(|(blob_id, _)| blob_id))
+            || stored.iter().any(|(_, cursor)| *cursor == Cursor::ZERO)
+        {
             return Err(EngineError::RelayMisbehaved);
         }
-        if stored.iter().any(|(_, cursor)| *cursor == Cursor::ZERO) {
-            return Err(EngineError::RelayMisbehaved);
-        }
-        self.outbox.in_flight = 0;
-        let mut changes = Vec::new();
+        // One that was read in the log meanwhile is dealt with.
         for (blob_id, cursor) in stored {
-            let Some(done) = self.outbox.remove_front() else {
-                break;
-            };
-            changes.push(OutboxRow::delete(done.position));
-            self.saw_own(*cursor, *blob_id, blob::hash(&done.row.payload));
-            self.event(Event::PushAcked { blob_id: *blob_id, cursor: *cursor });
+            if let Some(front) = self.outbox.rows.front().filter(|front| front.row.blob_id == *blob_id) {
+                let (seq, void) = (front.row.seq, front.row.void);
+                let hash = blob::hash(&front.row.payload);
+                let link = if void { self.link_of(&front.row) } else { Some(hash) };
+                self.saw_own(*cursor, *blob_id, hash, link.map(|link| (seq, link)));
+            }
+            self.settle_front(blob_id, *cursor);
         }
-        changes.push(self.state.progress.change());
-        self.store(changes);
+        self.store_progress();
         Ok(())
+    }
+
+    /// What the blob after this one refers to.
+    fn link_of(&self, row: &OutboxRow) -> Option<BlobHash> {
+        let (_, content) = self.open_blob(&row.blob_id, &self.me(), &row.payload)?;
+        Some(link_hash(&content, blob::hash(&row.payload)))
+    }
+
+    /// The blob at the front of the outbox is in the log.
+    pub(super) fn settle_front(&mut self, blob_id: &BlobId, cursor: Cursor) {
+        if !self.outbox.front_is(blob_id) {
+            return;
+        }
+        let Some(Waiting { position, row, .. }) = self.outbox.remove_front() else {
+            return;
+        };
+        self.event(Event::PushAcked { blob_id: *blob_id, cursor });
+        let expires = self.expiry(row.ttl);
+        self.keep_acked(position, row, cursor, expires);
+    }
+
+    /// What the outbox holds under an id.
+    pub(super) fn queued_hash(&self, blob_id: &BlobId) -> Option<BlobHash> {
+        let waiting = self.outbox.rows.iter().find(|waiting| waiting.row.blob_id == *blob_id)?;
+        Some(blob::hash(&waiting.row.payload))
+    }
+
+    /// The log holds something else where this device's chain goes on, as after its store was restored from
+    /// a backup: what waits gets new ids and its place in a new chain.
+    fn restart_chain(&mut self) {
+        self.state.chain = new_chain(&mut self.rng);
+        let change = self.state.chain.change();
+        self.store([change]);
+        self.outbox.restart_due = false;
+        self.reseal();
+        self.announce();
+    }
+
+    /// Seals everything that waits again, for the newest epoch and the end of the chain as it is in the log.
+    fn reseal(&mut self) {
+        self.outbox.reseal_due = false;
+        let mut rows = std::mem::take(&mut self.outbox.rows);
+        let new_chain = self.state.chain.next_seq == 0;
+        let mut prev = self.state.chain.logged.as_ref().map(|tip| tip.hash);
+        for waiting in &mut rows {
+            if !waiting.row.fixed {
+                self.reseal_row(waiting, new_chain, &mut prev);
+            } else if !new_chain {
+                prev = self.link_of(&waiting.row);
+            }
+        }
+        self.outbox.bytes = rows.iter().map(|waiting| waiting.row.payload.len()).sum();
+        self.outbox.rows = rows;
+        if let Some(prev) = prev {
+            self.state.chain.prev = prev;
+        }
+        let change = self.state.chain.change();
+        self.store([change]);
+    }
+
+    fn reseal_row(&mut self, waiting: &mut Waiting, new_chain: bool, prev: &mut Option<BlobHash>) {
+        let row = &mut waiting.row;
+        let Some((_, mut content)) = self.open_blob(&row.blob_id, &self.me(), &row.payload) else {
+            return;
+        };
+        if new_chain {
+            let from = std::mem::replace(&mut row.blob_id, self.state.chain.take_blob_id());
+            let expires = self.expiry(row.ttl);
+            let chain = &mut self.state.chain;
+            (row.seq, content.place.chain_id) = (chain.next_seq, chain.chain_id);
+            content.place.prev_expires = std::mem::replace(&mut chain.prev_expires, expires);
+            chain.next_seq += 1;
+            self.event(Event::PushRenamed { from, to: row.blob_id });
+        }
+        content.place.seq = row.seq;
+        if row.seq == 0 {
+            content.place.prev = BlobHash([0; 32]);
+        } else if let Some(prev) = *prev {
+            content.place.prev = prev;
+        }
+        let link_of = |payload: &[u8]| link_hash(&content, blob::hash(payload));
+        if let Ok(payload) = self.seal(row.blob_id, content.clone()) {
+            row.payload = payload;
+        }
+        *prev = Some(link_of(&row.payload));
+        waiting.durable = false;
+        self.store([row.change(waiting.position)]);
+        self.then(Then::Send(waiting.position));
     }
 
     /// ERROR in answer to a PUSH or PUSH_BATCH.
     pub(super) fn push_refused(&mut self, code: Option<ErrorCode>, error: &ErrorBody) {
-        let sent = std::mem::take(&mut self.outbox.in_flight);
+        let sent = std::mem::take(&mut self.outbox.in_flight).len();
         match code {
             Some(ErrorCode::RateLimited | ErrorCode::Unavailable) => self.pause(error, BUSY_PAUSE),
             Some(code @ (ErrorCode::GroupStorageFull | ErrorCode::StorageFull)) => {
                 self.push_pause(error);
                 self.event(Event::RelayFull { code, message: error.message.clone() });
             }
+            // The log holds a rotation that this device has yet to read.
+            Some(ErrorCode::EpochStale) => {
+                self.pull_due = true;
+                self.push_pause(error);
+            }
             // One blob of a batch spoils it: find out which.
             _ if sent > 1 => self.outbox.singly = sent,
+            Some(ErrorCode::Conflict | ErrorCode::BlobTooLarge | ErrorCode::BadRequest)
+                if self.outbox.rows.front().is_some_and(|front| front.row.fixed) =>
+            {
+                self.drop_fixed_front();
+            }
+            // The ids of a new chain are random, so a second conflict is no accident.
+            Some(ErrorCode::Conflict) if !self.is_first_of_chain() => self.outbox.restart_due = true,
             Some(code @ (ErrorCode::Conflict | ErrorCode::BlobTooLarge | ErrorCode::BadRequest)) => {
                 self.give_up_front(code);
             }
-            // Anything else may pass: a rotation that this device has yet to read, or a newer relay.
+            // Anything else may pass, or is of a newer relay.
             _ => self.push_pause(error),
         }
+    }
+
+    /// The relay had this blob, lost it, and does not take it back.
+    fn drop_fixed_front(&mut self) {
+        if let Some(Waiting { position, row, .. }) = self.outbox.remove_front() {
+            self.store([OutboxRow::delete(position)]);
+            let how = Break::Missing { from: row.seq, to: row.seq + 1 };
+            let cursor = self.state.progress.seen_cursor;
+            self.event(Event::ChainBroken { sender: self.me(), cursor, how });
+        }
+    }
+
+    fn is_first_of_chain(&self) -> bool {
+        self.outbox.rows.front().is_some_and(|front| front.row.seq == 0)
     }
 
     /// Sends nothing for as long as the relay asks.
@@ -313,20 +477,25 @@ impl Engine {
             self.store([OutboxRow::delete(position)]);
             return;
         }
+        // What comes after it refers to it.
         let hash: BlobHash = blob::hash(&refused.payload);
-        let blob_id = self.state.chain.take_blob_id();
-        let place = Place {
-            chain_id: self.state.chain.chain_id,
-            seq: refused.seq,
-            prev: BlobHash([0; 32]),
-            prev_expires: UnixMs(0),
-            seen: None,
+        let Some((_, content)) = self.open_blob(&refused.blob_id, &self.me(), &refused.payload) else {
+            return;
         };
-        let content = Content { kind: Kind::Void, place, body: hash.0.to_vec() };
+        let blob_id = self.state.chain.take_blob_id();
+        let content = Content { kind: Kind::Void, place: content.place, body: hash.0.to_vec() };
         let Ok(payload) = self.seal(blob_id, content) else {
             return;
         };
-        let row = OutboxRow { blob_id, payload, ttl: Some(0), seq: refused.seq, void: true, token: None };
+        let row = OutboxRow {
+            blob_id,
+            payload,
+            ttl: Some(0),
+            seq: refused.seq,
+            void: true,
+            token: None,
+            fixed: false,
+        };
         let changes = vec![row.change(position), self.state.chain.change()];
         if let Some(front) = self.outbox.rows.front_mut() {
             self.outbox.bytes = self.outbox.bytes - front.row.payload.len() + row.payload.len();
@@ -347,6 +516,10 @@ impl Engine {
         } else if let Some(reason) = self.stopped.clone() {
             for id in std::mem::take(&mut self.flushes) {
                 self.reply(id, Err(reason.clone().into()));
+            }
+        } else if self.state.progress.restore == Restore::Asks {
+            for id in std::mem::take(&mut self.flushes) {
+                self.reply(id, Err(EngineError::RestoreWaits));
             }
         }
     }

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use sync_e2ee::{Kind, Place};
+use sync_e2ee::chain::link_hash;
+use sync_e2ee::{Content, Kind, Place, blob};
 use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
 use sync_types::{
-    Ack, BlobId, ChainId, Cursor, DeviceId, Devices, DevicesResponse, InviteKey, LookupKey, Message, Pull,
+    Ack, BlobId, ChainId, Cursor, DeviceId, Devices, GroupDelete, InviteKey, LookupKey, Message, Pull,
     PullResponse, StoredBlob,
 };
 
 use super::intake::{check_order, opened};
 use super::link::Request;
+use super::rotation::Wish;
 use super::{Engine, Then};
-use crate::api::{Blob, CommandId, DeviceInfo, Event, Page, PageEnd, Reply};
+use crate::api::{Blob, CommandId, Event, Page, PageEnd, Reply};
 use crate::error::EngineError;
 use crate::rows::{Change, PeerChain};
 use crate::timer::Timer;
@@ -34,6 +36,9 @@ pub(super) enum Wanted {
     Pull { after: Cursor, limit: u32 },
     Devices,
     Invite { lookup: LookupKey, key: InviteKey },
+    Rotate(Wish),
+    Leave,
+    DeleteGroup,
 }
 
 /// What the app was given, and has not said it has.
@@ -115,7 +120,11 @@ impl Engine {
             let served = match &wanted {
                 Wanted::Read { limit } => self.serve_read(id, *limit),
                 Wanted::Invite { lookup, key } => self.serve_invite(id, lookup, key),
-                Wanted::Pull { .. } | Wanted::Devices => false,
+                Wanted::Pull { .. }
+                | Wanted::Devices
+                | Wanted::Rotate(_)
+                | Wanted::Leave
+                | Wanted::DeleteGroup => false,
             };
             if !served {
                 self.waiting.push_back((id, wanted));
@@ -137,11 +146,26 @@ impl Engine {
         if !self.may_ask() {
             return;
         }
-        self.send_outbox();
+        // A rotation needs the log to stand still for a moment.
+        if !self.rotation_waits() {
+            self.send_outbox();
+        }
         let waiting = std::mem::take(&mut self.waiting);
         for (id, wanted) in waiting {
             match wanted {
+                Wanted::Pull { .. } if self.is_catching_up() => self.waiting.push_back((id, wanted)),
                 Wanted::Pull { after, limit } => self.ask_page(id, after, limit),
+                Wanted::Rotate(wish) => {
+                    if !self.try_rotate(id, &wish) {
+                        self.waiting.push_back((id, Wanted::Rotate(wish)));
+                    }
+                }
+                // What was pushed goes first; and should that never end, nothing has been said.
+                Wanted::Leave if self.outbox.len() > 0 => self.waiting.push_back((id, wanted)),
+                Wanted::Leave => self.leave(id),
+                Wanted::DeleteGroup => {
+                    self.send_request(Message::GroupDelete(GroupDelete), Request::DeleteGroup { id });
+                }
                 Wanted::Devices => self.send_request(Message::Devices(Devices), Request::Devices { id }),
                 Wanted::Read { .. } => {
                     self.ask_again();
@@ -150,6 +174,7 @@ impl Engine {
                 Wanted::Invite { .. } => self.waiting.push_back((id, wanted)),
             }
         }
+        self.say_goodbye();
         self.sync();
     }
 
@@ -159,7 +184,7 @@ impl Engine {
     }
 
     /// Where the app's next page starts.
-    fn position(&self) -> Cursor {
+    pub(super) fn position(&self) -> Cursor {
         self.delivered.up_to.max(self.state.progress.app_cursor)
     }
 
@@ -167,6 +192,9 @@ impl Engine {
     fn ask_again(&mut self) {
         let after = self.position();
         let seen = self.state.progress.seen_cursor;
+        if self.is_catching_up() {
+            return;
+        }
         if after < seen && !self.asked(|r| matches!(r, Request::Again { .. })) {
             let pull = Message::Pull(Pull { after_cursor: after, limit: DEFAULT_PULL });
             self.send_request(pull, Request::Again { after, seen });
@@ -176,6 +204,9 @@ impl Engine {
     /// Answers a read from the window, or says that the log ends here.
     fn serve_read(&mut self, id: CommandId, limit: u32) -> bool {
         self.timers.set(Timer::Reader, self.now.mono.plus(READER_PATIENCE));
+        if self.is_catching_up() {
+            return false;
+        }
         let limit = page_size(limit) as usize;
         while self.window.covers(self.position()) {
             let (items, reach) = self.window.take(self.position(), limit);
@@ -225,7 +256,8 @@ impl Engine {
                 return Ok(());
             }
             self.delivered.saw(entry.cursor, entry.blob_id);
-            let item = self.open_unread(entry);
+            // The relay may not show one blob at two places.
+            let item = self.open_unread(entry).filter(|item| !self.is_given(item));
             self.window.extend(entry.cursor, item);
         }
         if !page.has_more || page.max_cursor > seen {
@@ -235,17 +267,32 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the app was given a blob, or is about to be.
+    fn is_given(&self, item: &Opened) -> bool {
+        let given = Given::from(item);
+        self.delivered.items.iter().any(|(_, had)| *had == given) || self.window.holds(item)
+    }
+
     /// Opens a blob of another device, unless the app has it.
     fn open_unread(&self, entry: &StoredBlob) -> Option<Opened> {
         if entry.sender_id == self.me() {
             return None;
         }
-        let content = self.open_blob(&entry.blob_id, &entry.sender_id, entry.payload.as_ref()?)?;
+        let content = self.open_counting(entry)?;
         let chains = &self.state.peers.get(&entry.sender_id)?.chains;
         let app_next = chains.iter().find(|c| c.chain_id == content.place.chain_id).map_or(0, |c| c.app_next);
         let new =
             content.place.seq >= app_next && !self.delivered.before_reset(&entry.sender_id, &content.place);
         (content.kind == Kind::Data && new).then(|| opened(entry, content))
+    }
+
+    /// Opens a blob that counts.
+    fn open_counting(&self, entry: &StoredBlob) -> Option<Content> {
+        let payload = entry.payload.as_ref()?;
+        let (epoch, content) = self.open_blob(&entry.blob_id, &entry.sender_id, payload)?;
+        let link = link_hash(&content, blob::hash(payload));
+        self.allowed(&entry.sender_id, epoch, &content.place, &link, false).ok()?;
+        Some(content)
     }
 
     /// A page that the app asked for by cursor: everything readable, own blobs included.
@@ -292,7 +339,7 @@ impl Engine {
 
     /// Opens a blob for a page, own ones included.
     fn open_data(&self, entry: &StoredBlob) -> Option<Blob> {
-        let content = self.open_blob(&entry.blob_id, &entry.sender_id, entry.payload.as_ref()?)?;
+        let content = self.open_counting(entry)?;
         (content.kind == Kind::Data).then(|| opened(entry, content).blob)
     }
 
@@ -362,11 +409,14 @@ impl Engine {
 
     /// The app has everything that was seen, whoever it was given by.
     fn mark_all_read(&mut self) -> Vec<Change> {
-        let behind = |chain: &PeerChain| chain.app_next < chain.seen_next;
+        // After a reset a chain may reach further than what has come again.
+        let behind = |chain: &PeerChain| chain.app_next < chain.history_next;
         let peers = self.state.peers.iter_mut().filter(|(_, peer)| peer.chains.iter().any(behind));
         peers
             .map(|(id, peer)| {
-                peer.chains.iter_mut().for_each(|chain| chain.app_next = chain.app_next.max(chain.seen_next));
+                peer.chains
+                    .iter_mut()
+                    .for_each(|chain| chain.app_next = chain.app_next.max(chain.history_next));
                 peer.change(id)
             })
             .collect()
@@ -374,8 +424,9 @@ impl Engine {
 
     fn mark_given(&mut self, given: Vec<Given>) -> Vec<Change> {
         let mut senders = BTreeSet::new();
+        let generation = self.state.progress.generation;
         for Given { sender, chain_id, seq } in given {
-            let chain = self.state.peers.entry(sender).or_default().chain(chain_id);
+            let chain = self.state.peers.entry(sender).or_default().chain(chain_id, generation);
             chain.app_next = chain.app_next.max(seq.saturating_add(1));
             senders.insert(sender);
         }
@@ -389,32 +440,6 @@ impl Engine {
             self.durable = (cursor, blob_id);
             self.tell(&Message::Ack(Ack { cursor }));
         }
-    }
-
-    /// DEVICES_RESPONSE, with the names that members can read.
-    pub(super) fn devices_told(&mut self, id: CommandId, list: DevicesResponse) {
-        let me = self.me();
-        let devices = list
-            .devices
-            .into_iter()
-            .map(|row| {
-                let peer = self.state.peers.get(&row.device_id);
-                DeviceInfo {
-                    device_id: row.device_id,
-                    name: self.open_name(&row.device_id, &row.device_name),
-                    platform: if row.device_id == me {
-                        Some(self.state.device.platform.clone())
-                    } else {
-                        peer.filter(|p| !p.platform.is_empty()).map(|p| p.platform.clone())
-                    },
-                    acked_cursor: row.acked_cursor,
-                    last_seen: row.last_seen,
-                    online: row.online,
-                    this_device: row.device_id == me,
-                }
-            })
-            .collect();
-        self.reply(id, Ok(Reply::Devices(devices)));
     }
 }
 

@@ -55,8 +55,8 @@ fn a_rejected_push_becomes_a_void_blob_and_the_next_ones_go_on() {
     let refused = push_of(message);
     assert_eq!(refused.blob_id, blob_id);
     device.push(b"three");
-    peer.answer(&mut device, nonce, ErrorBody::new(ErrorCode::Conflict));
-    assert_eq!(device.take_events(), [Event::PushRejected { blob_id, code: ErrorCode::Conflict }]);
+    peer.answer(&mut device, nonce, ErrorBody::new(ErrorCode::BadRequest));
+    assert_eq!(device.take_events(), [Event::PushRejected { blob_id, code: ErrorCode::BadRequest }]);
     let (nonce, message) = peer.receive_one(&mut device);
     let Message::PushBatch(batch) = message else { panic!("{message:?}") };
     assert_eq!(batch.blobs.len(), 2, "the void blob, and the next push");

@@ -1,6 +1,6 @@
 //! What comes from the log, and what the app says of it.
 
-use sync_engine::{Command, Event, Input, Reply};
+use sync_engine::{Command, Event, Input, Refused, Reply};
 use sync_types::{BlobId, Cursor, Message, Notify, Pull, PullResponse, StoredBlob, UnixMs, Welcome};
 
 use crate::common::{Peer, cursor, welcome};
@@ -62,7 +62,10 @@ fn a_blob_that_no_member_sealed_is_reported_and_not_shown() {
             payload: forged.payload.clone(),
         },
     );
-    assert_eq!(device.take_events(), [Event::BlobRefused { cursor: cursor(3), sender: forged.sender_id }]);
+    assert_eq!(
+        device.take_events(),
+        [Event::BlobRefused { cursor: cursor(3), sender: forged.sender_id, why: Refused::Unreadable }]
+    );
     let id = device.command(Command::Read { limit: 0, has: None });
     let Ok(Reply::Page(page)) = device.reply(id) else { panic!() };
     assert_eq!((page.blobs.len(), page.max_cursor, page.has_more), (0, cursor(3), false));

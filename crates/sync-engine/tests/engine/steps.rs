@@ -76,7 +76,12 @@ pub fn joined() -> (Device, Peer, sync_e2ee::EpochKeys) {
         epoch: 0,
         secret,
         history: std::collections::BTreeMap::new(),
-        roster: Vec::new(),
+        roster: vec![sync_e2ee::RosterEntry {
+            device_id: sync_types::DeviceSecret::from_bytes([4; 32]).id(),
+            name: sync_e2ee::DeviceName::new("bob"),
+            platform: "test".to_owned(),
+            tips: Vec::new(),
+        }],
         seen: None,
         created_by: device.engine.status().device_id,
         expires: UnixMs(u64::MAX >> 12),

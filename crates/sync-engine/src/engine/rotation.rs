@@ -1,0 +1,351 @@
+//! New keys of the group: made here to remove somebody, or read in the log and verified as the relay did.
+
+use std::collections::BTreeSet;
+
+use sync_e2ee::{
+    EpochSecret, RotationContent, RotationContext, Tip, open_lockbox, open_rotation, seal_rotation,
+};
+use sync_types::{DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob};
+
+use super::link::Request;
+use super::reader::Wanted;
+use super::{Engine, Then};
+use crate::api::{Break, CommandId, Event, Reply};
+use crate::error::{EngineError, StopReason};
+use crate::rows::{ChainEnd, CutRow, PeerChain, RotationRow, Standing};
+use crate::window::Window;
+
+/// How often a rotation is tried anew when the log has grown meanwhile.
+const MAX_TRIES: u32 = 100;
+
+/// What the app wants of a rotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) remove: Vec<DeviceId>,
+    pub(super) keep_history: bool,
+    pub(super) tries: u32,
+}
+
+/// What a rotation in the log means to this device.
+enum Verdict {
+    /// It is of an epoch that was entered before; its content, if that can be read.
+    Known(Epoch, Option<RotationContent>),
+    /// The next epoch begins.
+    Next(Box<(KeyLink, EpochSecret, RotationContent)>),
+    /// The next epoch begins without this device.
+    Without,
+}
+
+impl Engine {
+    /// The group's newest epoch that this device knows.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.state.group.as_ref().map_or(0, |group| group.key_log.epoch())
+    }
+
+    /// Whether there may be rotations that have not been read: until then nothing of a closed epoch can be
+    /// told from what a removed device might have slipped in.
+    pub(super) fn is_catching_up(&self) -> bool {
+        let Some(group) = &self.state.group else {
+            return false;
+        };
+        let current = group.key_log.epoch();
+        let ends_unknown =
+            || (group.first_readable()..current).any(|epoch| !self.state.cuts.contains_key(&epoch));
+        self.relay_epoch > current || (!self.reached_end && ends_unknown())
+    }
+
+    /// A rotation is in the log.
+    pub(super) fn rotated(&mut self, entry: &StoredBlob, payload: &[u8]) {
+        match self.judge(entry, payload) {
+            Some(Verdict::Known(_, None)) => {}
+            Some(Verdict::Known(epoch, Some(content))) => drop(self.close_epoch(epoch, &content)),
+            Some(Verdict::Next(next)) => {
+                let (link, secret, content) = *next;
+                if entry.sender_id == self.me() {
+                    let epoch = self.epoch() + 1;
+                    let row = RotationRow { blob_id: entry.blob_id, epoch, payload: payload.to_vec() };
+                    self.store([row.change()]);
+                    self.state.rotation = Some(row);
+                }
+                self.enter_epoch(entry, link, secret, &content);
+            }
+            Some(Verdict::Without) => {
+                self.event(Event::DeviceRemoved { device_id: self.me(), by: Some(entry.sender_id) });
+                self.stop(StopReason::Removed);
+            }
+            None => {
+                self.event(Event::RotationRefused { cursor: entry.cursor, sender: entry.sender_id });
+            }
+        }
+    }
+
+    /// Verifies for itself what the relay should have verified.
+    fn judge(&self, entry: &StoredBlob, payload: &[u8]) -> Option<Verdict> {
+        let group = self.state.group.as_ref()?;
+        let rotation = Rotation::decode(payload).ok()?;
+        let (group_id, epoch) = (group.group_id, rotation.epoch);
+        let (sender, blob_id) = (entry.sender_id, entry.blob_id);
+        let context = RotationContext { group_id, epoch, sender, blob_id };
+        let current = group.key_log.epoch();
+        if epoch <= current {
+            let link = group.key_log.links.get(epoch.checked_sub(1)? as usize)?;
+            if *link != rotation.link(&sender, &blob_id) {
+                return None;
+            }
+            let Some(secret) = group.secrets.get(&epoch) else {
+                return Some(Verdict::Known(epoch, None));
+            };
+            return Some(Verdict::Known(epoch, Some(open_rotation(&rotation, &context, secret).ok()?)));
+        }
+        if epoch != current + 1 || self.standing(&sender) != Standing::Member {
+            return None;
+        }
+        let link = rotation.verify(&group_id, group.key_log.key(current)?, &sender, &blob_id).ok()?;
+        match open_lockbox(&rotation, &context, &self.state.device.secret).ok()? {
+            Some(secret) => {
+                let content = open_rotation(&rotation, &context, &secret).ok()?;
+                Some(Verdict::Next(Box::new((link, secret, content))))
+            }
+            None => Some(Verdict::Without),
+        }
+    }
+
+    fn enter_epoch(
+        &mut self,
+        entry: &StoredBlob,
+        link: KeyLink,
+        secret: EpochSecret,
+        content: &RotationContent,
+    ) {
+        let by = entry.sender_id;
+        let Some(group) = &mut self.state.group else {
+            return;
+        };
+        group.key_log.links.push(link);
+        let epoch = group.key_log.epoch();
+        group.secrets.insert(epoch, secret);
+        if !content.history {
+            group.history_from = epoch;
+        }
+        let change = group.change();
+        self.store([change]);
+        self.derive_keys();
+
+        let roster: BTreeSet<_> = content.roster.iter().map(|entry| entry.device_id).collect();
+        self.update_roster(content, &roster, by);
+        if let Some(cut) = self.close_epoch(epoch, content) {
+            self.hold_to(&cut, entry);
+        }
+        self.event(Event::KeyRotated { epoch, by });
+
+        // What the window holds was opened before it was known what counts.
+        self.window = Window::at(self.position());
+        self.renew_session = true;
+        self.outbox.reseal_due = true;
+        self.announce_due = true;
+        self.unfix_what_was_cut();
+        if let Some((id, _)) = self.rotating.take_if(|(_, blob_id)| *blob_id == entry.blob_id) {
+            self.reply_when_stored(id, Reply::Done);
+        }
+    }
+
+    fn update_roster(&mut self, content: &RotationContent, roster: &BTreeSet<DeviceId>, by: DeviceId) {
+        let me = self.me();
+        let mut changes = Vec::new();
+        for entry in content.roster.iter().filter(|entry| entry.device_id != me) {
+            let peer = self.state.peers.entry(entry.device_id).or_default();
+            peer.standing = Standing::Member;
+            if peer.name.is_none() {
+                (peer.name, peer.platform) = (entry.name.clone(), entry.platform.clone());
+            }
+            changes.push(peer.change(&entry.device_id));
+        }
+        let mut removed = Vec::new();
+        for (device_id, peer) in &mut self.state.peers {
+            let was = matches!(peer.standing, Standing::Member | Standing::Left);
+            if was && !roster.contains(device_id) {
+                if peer.standing == Standing::Member {
+                    removed.push(*device_id);
+                }
+                peer.standing = Standing::Removed;
+                changes.push(peer.change(device_id));
+            }
+        }
+        self.store(changes);
+        for device_id in removed {
+            self.event(Event::DeviceRemoved { device_id, by: Some(by) });
+        }
+    }
+
+    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it. Gives where
+    /// it ends, if that is new.
+    fn close_epoch(&mut self, epoch: Epoch, content: &RotationContent) -> Option<CutRow> {
+        let closed = epoch.checked_sub(1)?;
+        if self.state.cuts.contains_key(&closed) {
+            return None;
+        }
+        let devices = content.roster.iter().chain(&content.removed);
+        let mut ends: Vec<_> = devices
+            .flat_map(|device| {
+                device.tips.iter().map(|tip| ChainEnd { device_id: device.device_id, tip: tip.clone() })
+            })
+            .collect();
+        ends.sort_by_key(|end| (end.device_id, end.tip.chain_id));
+        let cut = CutRow { ends };
+        self.store([cut.change(closed)]);
+        self.state.cuts.insert(closed, cut.clone());
+        Some(cut)
+    }
+
+    /// Compares what was received with where the epoch ends.
+    fn hold_to(&mut self, cut: &CutRow, entry: &StoredBlob) {
+        let (me, generation) = (self.me(), self.state.progress.generation);
+        let whole = self.state.progress.head.is_some();
+        // After a reset, what the rotation knows of a chain may not have come back yet.
+        let unseen = if generation > 1 { PeerChain::NEVER } else { generation };
+        let (mut broken, mut changes) = (Vec::new(), Vec::new());
+        let devices: BTreeSet<_> = cut.ends.iter().map(|end| end.device_id).filter(|id| *id != me).collect();
+        for device_id in devices {
+            let peer = self.state.peers.entry(device_id).or_default();
+            for end in cut.ends.iter().filter(|end| end.device_id == device_id) {
+                let may_be_gone = !whole || self.stubs.has(&device_id, &end.tip.hash);
+                let chain = peer.chain(end.tip.chain_id, unseen);
+                let may_be_gone = may_be_gone || chain.generation != generation;
+                broken.extend(end_chain(chain, &end.tip, may_be_gone).map(|how| (device_id, how)));
+            }
+            let before = peer.chains.len();
+            peer.chains.retain(|chain| cut.tip(&device_id, &chain.chain_id).is_some());
+            if peer.chains.len() < before {
+                broken.push((device_id, Break::Altered { seq: 0 }));
+            }
+            changes.push(peer.change(&device_id));
+        }
+        let own = self.state.chain.logged.as_ref();
+        if let Some(own) = own
+            && generation == self.state.chain.logged_in
+            && cut.tip(&me, &own.chain_id).is_none_or(|tip| tip.seq < own.seq)
+        {
+            broken.push((me, Break::Missing { from: own.seq, to: own.seq + 1 }));
+        }
+        self.store(changes);
+        for (sender, how) in broken {
+            self.event(Event::ChainBroken { sender, cursor: entry.cursor, how });
+        }
+    }
+
+    /// Makes a rotation for the app, unless that has to wait for the log; whether it is dealt with.
+    pub(super) fn try_rotate(&mut self, id: CommandId, wish: &Wish) -> bool {
+        let removed = |device: &DeviceId| self.standing(device) == Standing::Removed;
+        if wish.remove.contains(&self.me()) {
+            self.reply(id, Err(EngineError::RemovesItself));
+            return true;
+        }
+        if !self.is_settled() {
+            return false;
+        }
+        if !wish.remove.is_empty() && wish.remove.iter().all(removed) {
+            self.reply_when_stored(id, Reply::Done);
+            return true;
+        }
+        if let Some(nobody) = wish.remove.iter().find(|device| !self.has_heard_of(device)) {
+            self.reply(id, Err(EngineError::NoSuchDevice(*nobody)));
+            return true;
+        }
+        match self.seal_rotation(wish) {
+            Some(rotate) => {
+                // Its id must never be given out again, so it leaves when that is durable.
+                self.rotating = Some((id, rotate.blob_id));
+                self.then(Then::Rotate(Box::new((id, wish.clone(), rotate))));
+            }
+            None => self.reply(id, Err(EngineError::NoGroup)),
+        }
+        true
+    }
+
+    /// Whether the outbox has to stand still for a rotation: not before the others know this device.
+    pub(super) fn rotation_waits(&self) -> bool {
+        let wanted = self.waiting.iter().any(|(_, wanted)| matches!(wanted, Wanted::Rotate(_)));
+        self.rotating.is_some() || (wanted && self.state.chain.logged.is_some())
+    }
+
+    /// Nothing is under way that would make the log grow, and all of it was read.
+    fn is_settled(&self) -> bool {
+        let busy = self.asked(|r| matches!(r, Request::Push | Request::Sync { .. } | Request::Rotate { .. }));
+        let read = self.state.progress.seen_cursor >= self.max_cursor && !self.pull_due;
+        let known = self.state.chain.logged.is_some();
+        known && !busy && read && !self.renew_session && self.rotating.is_none() && !self.is_catching_up()
+    }
+
+    /// A rotation may leave, if it is still wanted.
+    pub(super) fn send_rotation(&mut self, id: CommandId, wish: Wish, rotate: Rotate) {
+        if self.rotating == Some((id, rotate.blob_id)) {
+            self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish });
+        }
+    }
+
+    fn seal_rotation(&mut self, wish: &Wish) -> Option<Rotate> {
+        let blob_id = self.state.chain.take_blob_id();
+        let change = self.state.chain.change();
+        self.store([change]);
+        let goes = |device: &DeviceId| wish.remove.contains(device);
+        let mut roster = self.entries(|id, standing| standing == Standing::Member && !goes(id));
+        roster.push(self.own_entry());
+        roster.sort_by_key(|entry| entry.device_id);
+        let removed = self
+            .entries(|id, standing| standing == Standing::Left || (standing == Standing::Member && goes(id)));
+        let content = RotationContent { roster, removed, history: wish.keep_history };
+        let secret = EpochSecret::generate(&mut self.rng);
+        let group = self.state.group.as_ref()?;
+        let current = group.key_log.epoch();
+        let context =
+            RotationContext { group_id: group.group_id, epoch: current + 1, sender: self.me(), blob_id };
+        let keys = self.keys.get(&current)?;
+        let device = &self.state.device.secret;
+        let rotation = seal_rotation(keys, device, &secret, &context, &content, &mut self.rng).ok()?;
+        Some(Rotate { blob_id, after: self.state.progress.seen_cursor, payload: rotation.encode() })
+    }
+
+    /// ROTATE_ACK: the rotation is in the log, where it is read like anybody's.
+    pub(super) fn rotate_acked(&mut self, ack: &RotateAck) -> Result<(), EngineError> {
+        if ack.epoch == 0 || ack.cursor < self.state.progress.seen_cursor {
+            return Err(EngineError::RelayMisbehaved);
+        }
+        self.max_cursor = self.max_cursor.max(ack.cursor);
+        Ok(())
+    }
+
+    /// ERROR in answer to ROTATE.
+    pub(super) fn rotate_refused(&mut self, id: CommandId, wish: Wish, code: Option<ErrorCode>) -> bool {
+        self.rotating = None;
+        let again = matches!(
+            code,
+            Some(ErrorCode::Behind | ErrorCode::EpochStale | ErrorCode::RateLimited | ErrorCode::Unavailable)
+        );
+        if !again || wish.tries >= MAX_TRIES {
+            return false;
+        }
+        // Another device was faster: read what it said, then decide again.
+        self.pull_due = true;
+        self.waiting.push_back((id, Wanted::Rotate(Wish { tries: wish.tries + 1, ..wish })));
+        true
+    }
+}
+
+/// Brings a chain to where its epoch ends; what is wrong, if anything.
+fn end_chain(chain: &mut PeerChain, tip: &Tip, may_be_gone: bool) -> Option<Break> {
+    let next = tip.seq.saturating_add(1);
+    let how = if chain.seen_next == next {
+        (chain.hash != tip.hash).then_some(Break::Altered { seq: tip.seq })
+    } else if chain.seen_next > next {
+        // Unless that was in a log that is gone, and had not come back when the epoch ended.
+        (!may_be_gone).then_some(Break::Altered { seq: next })
+    } else {
+        if !may_be_gone {
+            chain.add_hole(chain.seen_next, next);
+        }
+        None
+    };
+    chain.seen_next = next;
+    chain.hash = tip.hash;
+    how
+}

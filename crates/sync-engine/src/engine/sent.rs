@@ -1,0 +1,175 @@
+//! What the relay has acknowledged is kept until every other device has it: should the relay lose it, it
+//! is pushed again, the same bytes under the same id.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use sync_e2ee::chain::link_hash;
+use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
+
+use super::Engine;
+use super::link::Request;
+use crate::api::{CommandId, Event, Reply};
+use crate::rows::{OutboxRow, Restore, SentRow};
+
+/// Sealed bytes that are kept by default.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Blobs that are kept at most.
+const MAX_ROWS: usize = 4_096;
+/// A relay that loses its store more often makes nobody push anything again without being asked.
+const RESTORE_PAUSE: Duration = Duration::from_secs(24 * 3_600);
+
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) position: u64,
+    pub(super) row: OutboxRow,
+    sent: SentRow,
+}
+
+/// Acknowledged blobs of this device, oldest first.
+#[derive(Debug)]
+pub(super) struct Sent {
+    rows: VecDeque<Kept>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Sent {
+    pub(super) fn new(stored: impl IntoIterator<Item = (u64, OutboxRow, SentRow)>) -> Self {
+        let rows: VecDeque<_> =
+            stored.into_iter().map(|(position, row, sent)| Kept { position, row, sent }).collect();
+        let bytes = rows.iter().map(|kept| kept.row.payload.len()).sum();
+        Self { rows, bytes, max_bytes: MAX_BYTES }
+    }
+
+    pub(super) fn last_position(&self) -> Option<u64> {
+        self.rows.back().map(|kept| kept.position)
+    }
+
+    fn pop(&mut self, index: usize) -> Option<Kept> {
+        let kept = self.rows.remove(index)?;
+        self.bytes -= kept.row.payload.len();
+        Some(kept)
+    }
+}
+
+impl Engine {
+    /// How many sealed bytes to keep of what the relay has acknowledged, in case it loses them. 0: none;
+    /// the default is 8 MiB. They are in memory, too.
+    pub fn keep_sent(&mut self, max_bytes: usize) {
+        self.sent.max_bytes = max_bytes;
+    }
+
+    /// Keeps what the relay has just acknowledged; the outbox's row stays where it is.
+    pub(super) fn keep_acked(&mut self, position: u64, row: OutboxRow, cursor: Cursor, expires: UnixMs) {
+        let sent = SentRow { cursor, generation: self.state.progress.generation, expires };
+        self.store([sent.change(position)]);
+        self.sent.bytes += row.payload.len();
+        self.sent.rows.push_back(Kept { position, row, sent });
+        while self.sent.bytes > self.sent.max_bytes || self.sent.rows.len() > MAX_ROWS {
+            if !self.drop_sent(0) {
+                break;
+            }
+        }
+    }
+
+    fn drop_sent(&mut self, index: usize) -> bool {
+        let Some(kept) = self.sent.pop(index) else {
+            return false;
+        };
+        self.store([OutboxRow::delete(kept.position), SentRow::delete(kept.position)]);
+        true
+    }
+
+    /// Every other device has everything up to this cursor.
+    pub(super) fn forget_sent(&mut self, by_all: Cursor) {
+        let (generation, now) = (self.state.progress.generation, self.now.unix);
+        let is_over = |kept: &Kept| {
+            let had = kept.sent.generation == generation && kept.sent.cursor <= by_all;
+            had || (kept.sent.expires.0 != 0 && kept.sent.expires <= now)
+        };
+        while let Some(index) = self.sent.rows.iter().position(is_over) {
+            self.drop_sent(index);
+        }
+    }
+
+    /// An own blob is in the log; whether it is one that is kept.
+    pub(super) fn saw_kept(&mut self, cursor: Cursor, blob_id: &BlobId, hash: &BlobHash) -> Option<bool> {
+        let generation = self.state.progress.generation;
+        let kept = self.sent.rows.iter_mut().find(|kept| kept.row.blob_id == *blob_id)?;
+        let same = sync_e2ee::blob::hash(&kept.row.payload) == *hash;
+        if same && kept.sent.generation != generation {
+            (kept.sent.cursor, kept.sent.generation) = (cursor, generation);
+            let change = kept.sent.change(kept.position);
+            self.store([change]);
+        }
+        Some(same)
+    }
+
+    /// The relay has lost its log.
+    pub(super) fn relay_reset(&mut self) {
+        let progress = &mut self.state.progress;
+        let before = progress.restored_at;
+        let again = before.0 != 0 && self.now.unix < before.plus(RESTORE_PAUSE);
+        progress.restore = if again { Restore::Asks } else { Restore::Due };
+        self.event(Event::RelayReset);
+        if again {
+            self.event(Event::RestoreWaits);
+        }
+    }
+
+    /// The app agrees that what the relay has lost is pushed again.
+    pub(super) fn agree_to_restore(&mut self, id: CommandId) {
+        if self.state.progress.restore == Restore::Asks {
+            self.state.progress.restore = Restore::Due;
+            self.store_progress();
+        }
+        self.reply_when_stored(id, Reply::Done);
+    }
+
+    /// Whether a blob of this device counts as it is sealed: an epoch may have ended before it came back.
+    fn still_counts(&self, row: &OutboxRow) -> bool {
+        self.open_blob(&row.blob_id, &self.me(), &row.payload).is_some_and(|(epoch, content)| {
+            let link = link_hash(&content, sync_e2ee::blob::hash(&row.payload));
+            self.allowed(&self.me(), epoch, &content.place, &link, false).is_ok()
+        })
+    }
+
+    /// An epoch has ended: what did not come back in time is sealed again, for the new one.
+    pub(super) fn unfix_what_was_cut(&mut self) {
+        let cut: Vec<_> =
+            self.outbox.fixed().filter(|row| !self.still_counts(row)).map(|row| row.blob_id).collect();
+        self.outbox.reseal_due |= !cut.is_empty();
+        self.outbox.unfix(&cut);
+    }
+
+    /// The new log is read to its end: what it lacks of this device's goes into the outbox again.
+    pub(super) fn restore(&mut self) {
+        if self.state.progress.restore != Restore::Due {
+            return;
+        }
+        self.state.progress.restore = Restore::No;
+        self.state.progress.restored_at = self.now.unix.max(UnixMs(1));
+        self.store_progress();
+        let (generation, now) = (self.state.progress.generation, self.now.unix);
+        let mut lost = Vec::new();
+        while let Some(index) = self.sent.rows.iter().position(|kept| kept.sent.generation != generation) {
+            let expired = |kept: &Kept| kept.sent.expires.0 != 0 && kept.sent.expires <= now;
+            if self.sent.rows.get(index).is_some_and(expired) {
+                self.drop_sent(index);
+            } else if let Some(mut kept) = self.sent.pop(index) {
+                kept.row.fixed = self.still_counts(&kept.row);
+                self.outbox.reseal_due |= !kept.row.fixed;
+                self.store([SentRow::delete(kept.position), kept.row.change(kept.position)]);
+                lost.push(kept);
+            }
+        }
+        self.outbox.put_back(lost);
+        if let Some(row) = &self.state.rotation {
+            let (blob_id, payload) = (row.blob_id, row.payload.clone());
+            let after = self.state.progress.seen_cursor;
+            self.send_request(Message::Rotate(Rotate { blob_id, after, payload }), Request::Resend);
+        }
+        self.announce();
+    }
+}

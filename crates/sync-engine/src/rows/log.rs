@@ -1,0 +1,131 @@
+//! What is remembered of the log: own blobs in it, where epochs end in it, and what it looked like.
+
+use sync_e2ee::Tip;
+use sync_types::wire::{DecodeError, Reader, Wire, Writer, put_list, take_list};
+use sync_types::{BlobId, ChainId, Cursor, DeviceId, Epoch, UnixMs, record};
+
+use super::{CUT, Change, HEADS, ROTATION, SENT, put};
+
+/// Chains that one rotation closes.
+const MAX_TIPS: usize = 16_000;
+/// Heads in one row.
+pub(crate) const HEADS_A_ROW: u64 = 64;
+
+record! {
+    /// That the relay has acknowledged a blob of the outbox, which is kept in case the relay loses it.
+    pub(crate) struct SentRow {
+        /// Its place in the log.
+        cursor: Cursor,
+        /// What the cursor belongs to.
+        generation: u32,
+        /// When the relay may drop it; 0: never.
+        expires: UnixMs,
+    }
+}
+
+impl SentRow {
+    pub(crate) fn change(&self, position: u64) -> Change {
+        put(sent_key(position), self)
+    }
+
+    pub(crate) fn delete(position: u64) -> Change {
+        Change { key: sent_key(position), value: None }
+    }
+}
+
+fn sent_key(position: u64) -> Vec<u8> {
+    [&[SENT][..], &position.to_be_bytes()].concat()
+}
+
+record! {
+    /// This device's own newest rotation, which a relay that lost everything needs again.
+    pub(crate) struct RotationRow {
+        /// Its id.
+        blob_id: BlobId,
+        /// The epoch that it began.
+        epoch: Epoch,
+        /// Its bytes.
+        payload: Vec<u8>,
+    }
+}
+
+impl RotationRow {
+    pub(crate) fn change(&self) -> Change {
+        put(vec![ROTATION], self)
+    }
+}
+
+record! {
+    /// The end of a chain in an epoch that was closed.
+    pub(crate) struct ChainEnd {
+        /// Whose chain.
+        device_id: DeviceId,
+        /// Its last blob that counts.
+        tip: Tip,
+    }
+}
+
+/// Where a closed epoch ends: what was sealed in it counts only up to here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CutRow {
+    /// Ascending by device and chain.
+    pub(crate) ends: Vec<ChainEnd>,
+}
+
+impl CutRow {
+    pub(crate) fn change(&self, epoch: Epoch) -> Change {
+        put([&[CUT][..], &epoch.to_be_bytes()].concat(), self)
+    }
+
+    /// The last blob of a chain that counts.
+    pub(crate) fn tip(&self, device_id: &DeviceId, chain_id: &ChainId) -> Option<&Tip> {
+        let end = self.ends.iter().find(|e| e.device_id == *device_id && e.tip.chain_id == *chain_id)?;
+        Some(&end.tip)
+    }
+}
+
+impl Wire for CutRow {
+    fn put(&self, w: &mut Writer) {
+        put_list(&self.ends, w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { ends: take_list(r, MAX_TIPS)? })
+    }
+}
+
+/// Some of the heads that this device has held, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeadsRow(pub(crate) Vec<Head>);
+
+record! {
+    /// What this device was shown up to a cursor.
+    pub(crate) struct Head {
+        /// The cursor.
+        cursor: Cursor,
+        /// The head there.
+        head: [u8; 32],
+    }
+}
+
+impl HeadsRow {
+    pub(crate) fn change(&self, number: u64) -> Change {
+        put(heads_key(number), self)
+    }
+
+    pub(crate) fn delete(number: u64) -> Change {
+        Change { key: heads_key(number), value: None }
+    }
+}
+
+fn heads_key(number: u64) -> Vec<u8> {
+    [&[HEADS][..], &number.to_be_bytes()].concat()
+}
+
+impl Wire for HeadsRow {
+    fn put(&self, w: &mut Writer) {
+        put_list(&self.0, w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(take_list(r, HEADS_A_ROW as usize)?))
+    }
+}
