@@ -1,29 +1,27 @@
 //! The handle that an app holds.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sync_e2ee::Invite;
 use sync_engine::{DeviceInfo, Event, NewDevice, Page, PageEnd, Reply, Status};
-use sync_types::limits::INVITE_LIFETIME;
-use sync_types::{Cursor, DeviceSecret, KeyLog, RelayAddress, RelayKey};
+use sync_types::{Cursor, DeviceSecret, RelayAddress, RelayKey};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::clock::{Clock, rng, unix_now};
-use crate::driver::{Driver, Opening, Own, Session};
+use crate::clock::{Clock, rng};
+use crate::driver::{Driver, Opening, Own};
 use crate::home::Home;
 use crate::key::KeyPlace;
 use crate::request::{Answer, Ask, Request};
 use crate::store::{self, Store};
-use crate::{Error, Events, PushReceipt, SyncConfig, http, key};
+use crate::wipe::Place;
+use crate::{Error, Events, PushReceipt, SyncConfig, key};
 
 /// Events kept for a subscriber that is busy.
 const EVENTS: usize = 1024;
 /// How long the keychain may take, with a person who unlocks it.
-const KEYCHAIN_PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const KEYCHAIN_PATIENCE: Duration = Duration::from_secs(120);
 
 /// One device, in use. Cheap to clone; all clones are the same device. When the last one is dropped the
 /// connection is closed; what was pushed and not sent stays in the outbox.
@@ -53,6 +51,7 @@ pub struct SyncClient {
 struct Configured {
     key_place: KeyPlace,
     relay: Option<RelayAddress>,
+    place: Place,
 }
 
 /// What to do about a device that is there already, or is not.
@@ -94,16 +93,16 @@ impl SyncClient {
         let turn = home.enter(config.open_timeout).await?;
         let (key, key_place) = load_key(&config, wish != Wish::Stored).await?;
         let (store, loaded) = Store::open(&folder, key.clone()).await?;
-        let opening = Opening { home, key };
+        let opening = Opening { home, key, keep_sent: config.keep_sent };
         let clock = Clock::start();
         let is_new = loaded.engine.is_empty();
-        let group_key = config.group_key.take();
+        let (group_key, passphrase_group) = (config.group_key.take(), config.passphrase_group.take());
         let session = match (is_new, wish) {
             (true, Wish::Stored) => return Err(Error::NoDevice(folder)),
             (false, Wish::New) => return Err(Error::DeviceExists(folder)),
             (true, Wish::New | Wish::Either) => {
                 let device = new_device(&mut config)?;
-                Session::create(&clock, turn, store, device).await?
+                opening.create(&clock, turn, store, device).await?
             }
             (false, Wish::Stored | Wish::Either) => opening.session(turn, store, loaded)?,
         };
@@ -126,10 +125,14 @@ impl SyncClient {
             own: Own::default(),
         };
         tokio::spawn(driver.run(session));
-        let configured = Arc::new(Configured { key_place, relay: config.relay_url });
+        let place = Place::of(&config);
+        let configured = Arc::new(Configured { key_place, relay: config.relay_url, place });
         let client = Self { requests, events, status, configured, has: Arc::default() };
-        if let Some(secret) = group_key.filter(|_| client.status().group_id.is_none()) {
-            client.join_group(secret).await?;
+        match (group_key, passphrase_group) {
+            _ if client.status().group_id.is_some() => {}
+            (Some(secret), _) => client.join_group_of(secret).await?,
+            (None, Some(group)) => client.join_passphrase_group(group).await?,
+            (None, None) => {}
         }
         Ok(client)
     }
@@ -251,11 +254,15 @@ impl SyncClient {
         flushed
     }
 
-    /// The group's devices, as the relay and the members tell it.
+    /// The group's devices: those that members have announced, and those that the relay names besides
+    /// ([`DeviceInfo::member`] tells them apart). Whether they are there, and since when they are not, is
+    /// the relay's word.
     pub async fn devices(&self) -> Result<Vec<DeviceInfo>, Error> {
         match self.ask(Ask::Devices).await? {
             Reply::Devices(devices) => Ok(devices),
-            Reply::Done | Reply::Queued(_) | Reply::Page(_) | Reply::Invite(_) => Err(Error::Closed),
+            Reply::Done | Reply::Queued(_) | Reply::Page(_) | Reply::Invite(_) | Reply::Membership(_) => {
+                Err(Error::Closed)
+            }
         }
     }
 
@@ -272,43 +279,34 @@ impl SyncClient {
 
     /// Disconnects, closes the store, and lets go of the folder; all clones are closed with it.
     pub async fn close(self) {
+        self.shut().await;
+    }
+
+    /// As [`close`](Self::close), for whoever still has some use for the handle.
+    pub(crate) async fn shut(&self) {
         let (done, closed) = oneshot::channel();
         if self.send(Request::Close(done)).is_ok() {
             let _ = closed.await;
         }
     }
 
-    /// Becomes a member of the group of a secret that somebody handed out beforehand.
-    async fn join_group(&self, secret: sync_e2ee::EpochSecret) -> Result<(), Error> {
-        let address = self.configured.relay.clone().ok_or(Error::NoRelay)?;
-        let relay_key = match address.key {
-            Some(key) => key,
-            None => http::relay_key(&address.url).await?,
-        };
-        let keys = secret.keys();
-        let invite = Invite {
-            relay: address.url,
-            relay_key,
-            group_id: keys.founds_group(),
-            key_log: KeyLog::new(keys.auth_key()),
-            epoch: 0,
-            secret,
-            history: BTreeMap::new(),
-            roster: Vec::new(),
-            seen: None,
-            created_by: self.status().device_id,
-            expires: unix_now().plus(INVITE_LIFETIME),
-        };
-        self.done(Ask::Join(Box::new(invite))).await
-    }
-
     fn has(&self) -> MutexGuard<'_, Option<PageEnd>> {
         self.has.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where this device's files are.
+    pub(crate) fn place(&self) -> &Place {
+        &self.configured.place
     }
 
     /// The relay that the configuration names.
     pub(crate) fn configured_relay(&self) -> Option<&RelayAddress> {
         self.configured.relay.as_ref()
+    }
+
+    /// For whoever must not keep this client alive, and wants to know when it ends.
+    pub(crate) fn observe(&self) -> (mpsc::WeakUnboundedSender<Request>, watch::Receiver<Status>) {
+        (self.requests.downgrade(), self.status.clone())
     }
 
     pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
@@ -328,7 +326,9 @@ impl SyncClient {
     async fn page(&self, ask: Ask) -> Result<Page, Error> {
         match self.ask(ask).await? {
             Reply::Page(page) => Ok(page),
-            Reply::Done | Reply::Queued(_) | Reply::Devices(_) | Reply::Invite(_) => Err(Error::Closed),
+            Reply::Done | Reply::Queued(_) | Reply::Devices(_) | Reply::Invite(_) | Reply::Membership(_) => {
+                Err(Error::Closed)
+            }
         }
     }
 }

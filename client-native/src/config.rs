@@ -7,8 +7,8 @@ use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use sync_e2ee::{DeviceName, EpochSecret};
 use sync_types::{AccessToken, DeviceSecret, RelayAddress};
 
-use crate::Error;
 use crate::key::Keychain;
+use crate::{Error, PassphraseGroup};
 
 /// How a client is made, and how it behaves.
 ///
@@ -37,6 +37,10 @@ pub struct SyncConfig {
     /// invites: for machines that are set up by a tool. For a new device; `None` (and no invite) means
     /// that the first push or invite makes a new group. Whoever has this secret can read everything.
     pub group_key: Option<EpochSecret>,
+    /// A group of a name and a passphrase that are typed on each of its devices. For a new device, like
+    /// [`group_key`](Self::group_key), which comes first; see
+    /// [`join_passphrase_group`](crate::SyncClient::join_passphrase_group).
+    pub passphrase_group: Option<PassphraseGroup>,
     /// Whether to connect again after a connection was lost, with growing pauses from 0.5 s to 60 s.
     /// `true` by default. A refusal by the relay is never tried again by itself.
     pub auto_reconnect: bool,
@@ -55,6 +59,9 @@ pub struct SyncConfig {
     /// Whether the platform's keychain keeps the key of the local store. For a new device. Default:
     /// [`Keychain::Auto`].
     pub keychain: Keychain,
+    /// How many bytes of what this device pushed to keep, sealed, until every other device has them: should
+    /// the relay lose its store, they are pushed again. They are in memory, too. 0: none. Default: 8 MiB.
+    pub keep_sent: usize,
     /// How long to wait for a turn when another process uses the folder, before [`Error::Busy`].
     /// Default: 40 s. A process in the middle of something may take 30 s to let go.
     pub open_timeout: Duration,
@@ -96,12 +103,14 @@ impl Default for SyncConfig {
             relay_url: None,
             device_keypair: None,
             group_key: None,
+            passphrase_group: None,
             auto_reconnect: true,
             folder: default_folder(),
             device_name: None,
             platform: std::env::consts::OS.to_owned(),
             access_token: None,
             keychain: Keychain::default(),
+            keep_sent: 8 * 1024 * 1024,
             open_timeout: Duration::from_secs(40),
         }
     }

@@ -105,8 +105,14 @@ impl Driver {
 
     /// One turn: from its first request to the reason for its end.
     async fn drive(&mut self, session: &mut Session) -> End {
-        let found = left_acks::take(&mut session.own_rows, |blob_id| self.own.receipts.contains_key(blob_id));
-        if let Err(error) = session.store.apply(found.deletions).await {
+        let receipts = &mut self.own.receipts;
+        let mut done = left_acks::follow(&mut session.own_rows, |from, to| match receipts.remove(&from) {
+            Some(receipt) => receipts.insert(to, receipt).is_none(),
+            None => false,
+        });
+        let found = left_acks::take(&mut session.own_rows, |blob_id| receipts.contains_key(blob_id));
+        done.extend(found.deletions);
+        if let Err(error) = session.store.apply(done).await {
             return End::Broken(error);
         }
         for (blob_id, result) in found.acks {
@@ -237,7 +243,13 @@ impl Driver {
                     | Ask::Devices
                     | Ask::SealInvite { .. }
                     | Ask::Join(_)
-                    | Ask::TrustRelay(_) => {}
+                    | Ask::TrustRelay(_)
+                    | Ask::Rotate { .. }
+                    | Ask::Restore
+                    | Ask::Leave
+                    | Ask::DeleteGroup
+                    | Ask::Membership
+                    | Ask::InviteTaken => {}
                 }
                 self.ask(session, ask, answer);
             }
@@ -309,16 +321,25 @@ impl Driver {
                 self.own.wanted = false;
                 self.ask(session, Ask::Disconnect, Answer::Nobody);
             }
+            Event::PushRenamed { from, to } => left = self.renamed(*from, *to),
             Event::Connected
             | Event::Disconnected { .. }
             | Event::BlobAvailable { .. }
             | Event::RelayFull { .. }
             | Event::DeviceJoined { .. }
             | Event::DeviceRemoved { .. }
+            | Event::KeyRotated { .. }
+            | Event::UnknownDevice { .. }
+            | Event::InviteMisused
             | Event::PresenceChanged { .. }
             | Event::HistoryTruncated { .. }
             | Event::RelayReset
+            | Event::RestoreWaits
             | Event::BlobRefused { .. }
+            | Event::ChainBroken { .. }
+            | Event::Forked { .. }
+            | Event::RotationRefused { .. }
+            | Event::RotationWithheld { .. }
             | Event::RelayMisbehaved => {}
         }
         tracing::debug!(?event, "event");
@@ -329,6 +350,17 @@ impl Driver {
     /// Settles a push of this process's, or notes the result for the process that waits for it.
     fn pushed(&mut self, blob_id: BlobId, result: Result<Cursor, ErrorCode>) -> Option<sync_engine::Change> {
         if self.settle(blob_id, result) { None } else { Some(left_acks::leave(blob_id, result)) }
+    }
+
+    /// Follows a push of this process's to its new id, or notes that for the process that waits for it.
+    fn renamed(&mut self, from: BlobId, to: BlobId) -> Option<sync_engine::Change> {
+        match self.own.receipts.remove(&from) {
+            Some(receipt) => {
+                self.own.receipts.insert(to, receipt);
+                None
+            }
+            None => Some(left_acks::rename(from, to)),
+        }
     }
 
     fn settle(&mut self, blob_id: BlobId, result: Result<Cursor, ErrorCode>) -> bool {
@@ -384,6 +416,9 @@ impl Driver {
             if let Error::Store(error) = error {
                 return Error::Store(Arc::clone(error));
             }
+            if let Error::NoDevice(folder) = error {
+                return Error::NoDevice(folder.clone());
+            }
             Error::Machine("the local store cannot be opened any more")
         };
         for (_, pending) in std::mem::take(&mut self.own.pending) {
@@ -418,6 +453,10 @@ impl Driver {
             };
             match opened {
                 Ok(session) => return Some(session),
+                Err(error @ Error::NoDevice(_)) => {
+                    self.fail(&error);
+                    return None;
+                }
                 Err(error) => {
                     tracing::error!(%error, "the local store cannot be opened");
                     self.fail(&error);

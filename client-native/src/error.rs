@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sync_e2ee::PhraseError;
 use sync_engine::{EngineError, StateError, StopReason};
-use sync_types::{ErrorCode, InviteTextError, RelayKey, RelayUrl, RelayUrlError};
+use sync_types::{DeviceId, ErrorCode, InviteTextError, RelayKey, RelayUrl, RelayUrlError};
 
+use crate::PassphraseError;
 use crate::store::StoreError;
 
 /// Why something failed. Each says what can be done; [`fault`](Error::fault) sorts them.
@@ -54,6 +56,28 @@ pub enum Error {
     /// There is no invite of this device's that could be revoked.
     #[error("there is no invite to revoke")]
     NothingToRevoke,
+    /// A device that is to be removed is none of the group's: look at
+    /// [`devices`](crate::SyncClient::devices).
+    #[error("{0} is no device of this group: look at the list of devices")]
+    NoSuchDevice(DeviceId),
+    /// A device does not remove itself: see [`leave`](crate::SyncClient::leave).
+    #[error("this is the device itself, which nobody removes from here: let it leave")]
+    RemovesItself,
+    /// No group can be made of this name and this passphrase.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// Not the words of a recovery file: look at what was typed.
+    #[error(transparent)]
+    RecoveryPhrase(#[from] PhraseError),
+    /// Something else than a recovery file, or one of a newer version.
+    #[error("this is no recovery file, or one of a newer version of this app")]
+    NotARecoveryFile,
+    /// The words are another recovery file's, or the file was changed.
+    #[error("the recovery file does not open: these are the words of another one, or the file was changed")]
+    RecoveryClosed,
+    /// A file is not written over another one.
+    #[error("{} exists already: choose another name", .0.display())]
+    FileExists(PathBuf),
     /// [`connect`](crate::SyncClient::connect) has not been called.
     #[error("not connected: connect first")]
     NotConnected,
@@ -97,7 +121,7 @@ pub enum Error {
         floor: u16,
     },
     /// The relay refuses.
-    #[error("the relay refused: {message}")]
+    #[error("the relay refused: {message}{}", advice(*code))]
     Refused {
         /// Why, when the refusal came with a code of the protocol.
         code: Option<ErrorCode>,
@@ -116,6 +140,24 @@ pub enum Error {
     /// The relay was reset while this was under way: try again.
     #[error("the relay was reset meanwhile; try again")]
     RelayReset,
+    /// The relay has lost everything for the second time within a day, and could make devices push without
+    /// end. Nothing is pushed until [`restore`](crate::SyncClient::restore).
+    #[error(
+        "the relay lost what it stored for the second time within a day, so nothing is pushed: find out why, \
+         then agree to push again what it lost"
+    )]
+    RestoreWaits,
+
+    // The group, and this device in it.
+    /// A member has removed this device from the group, and this device has verified that.
+    #[error(
+        "this device was removed from the group: it can read what it has, and nothing new; to come back, it \
+         has to be wiped and invited again"
+    )]
+    Removed,
+    /// This device has left the group.
+    #[error("this device has left the group; wipe what is stored here")]
+    Left,
 
     // Invites.
     /// Nothing lies at the relay under this code or link.
@@ -151,6 +193,8 @@ pub enum Fault {
     Refused,
     /// There is no such invite any more: ask for another one.
     InviteNotFound,
+    /// This device belongs to the group no more, or there is no such group.
+    NotAMember,
     /// This machine's store or keychain fails.
     Storage,
 }
@@ -172,18 +216,43 @@ impl Error {
             | Self::InviteTooLarge
             | Self::InviteText(_)
             | Self::NothingToRevoke
+            | Self::NoSuchDevice(_)
+            | Self::RemovesItself
+            | Self::Passphrase(_)
+            | Self::RecoveryPhrase(_)
+            | Self::NotARecoveryFile
+            | Self::RecoveryClosed
+            | Self::FileExists(_)
             | Self::NotConnected
             | Self::Closed => Fault::Usage,
             Self::Unreachable(_) | Self::TimedOut => Fault::Unreachable,
+            Self::Removed
+            | Self::Left
+            | Self::Refused { code: Some(ErrorCode::DeviceRevoked | ErrorCode::GroupDeleted), .. } => {
+                Fault::NotAMember
+            }
             Self::RelayKeyChanged { .. }
             | Self::Downgraded { .. }
             | Self::Refused { .. }
             | Self::TooManyRequests { .. }
             | Self::Malformed
-            | Self::RelayReset => Fault::Refused,
+            | Self::RelayReset
+            | Self::RestoreWaits => Fault::Refused,
             Self::InviteNotFound | Self::InviteUsed | Self::InviteDamaged => Fault::InviteNotFound,
             Self::Busy(_) | Self::Store(_) | Self::State(..) | Self::Machine(_) => Fault::Storage,
         }
+    }
+}
+
+/// What a person can do about a refusal, where the relay's own words do not say it.
+fn advice(code: Option<ErrorCode>) -> &'static str {
+    match code {
+        Some(ErrorCode::DeviceRevoked) => "; to come back, it has to be wiped and invited again",
+        Some(ErrorCode::GroupDeleted) => "; what is stored here stays until it is wiped",
+        Some(ErrorCode::EpochStale) => {
+            "; this device has only an older key: wipe it, and let a member invite it or use a newer recovery file"
+        }
+        Some(_) | None => "",
     }
 }
 
@@ -206,6 +275,9 @@ impl From<EngineError> for Error {
             EngineError::Refused { code, message } => Self::Refused { code: Some(code), message },
             EngineError::RelayMisbehaved => Self::Malformed,
             EngineError::RelayReset => Self::RelayReset,
+            EngineError::RestoreWaits => Self::RestoreWaits,
+            EngineError::NoSuchDevice(device) => Self::NoSuchDevice(device),
+            EngineError::RemovesItself => Self::RemovesItself,
         }
     }
 }
@@ -215,6 +287,8 @@ impl From<StopReason> for Error {
         match reason {
             StopReason::RelayKeyChanged { expected, found } => Self::RelayKeyChanged { expected, found },
             StopReason::Refused { code, message } => Self::Refused { code: Some(code), message },
+            StopReason::Removed => Self::Removed,
+            StopReason::Left => Self::Left,
             StopReason::Downgraded { found, floor } => Self::Downgraded { found, floor },
         }
     }

@@ -125,6 +125,40 @@ pub(crate) async fn claim_invite(relay: &RelayUrl, lookup: &LookupKey) -> Result
     }
 }
 
+/// Where an invite lies, and what shows that it is ours.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) relay: RelayUrl,
+    pub(crate) lookup: LookupKey,
+    pub(crate) revoke_token: String,
+}
+
+/// What has become of an invite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Fate {
+    Pending,
+    Claimed,
+    Gone,
+}
+
+#[derive(Deserialize)]
+struct InviteStatus {
+    status: Fate,
+}
+
+/// Asks what has become of an invite.
+pub(crate) async fn fate_of_invite(invite: &Place) -> Result<Fate, Error> {
+    let Place { relay, lookup, revoke_token } = invite;
+    let url = relay.join(&format!("/invite/{lookup}/status"));
+    let request = client(relay)?.get(url).bearer_auth(revoke_token);
+    let response = request.send().await.map_err(|error| unreachable(relay, &error))?;
+    if response.status() != StatusCode::OK {
+        return Err(refused(relay, response).await);
+    }
+    Ok(answer::<InviteStatus>(relay, response).await?.status)
+}
+
 /// Takes an invite back.
 pub(crate) async fn revoke_invite(relay: &RelayUrl, lookup: &str, revoke_token: &str) -> Result<(), Error> {
     let url = relay.join(&format!("/invite/{lookup}"));
@@ -232,14 +266,14 @@ async fn refused(relay: &RelayUrl, response: Response) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
 
     /// Answers each request with the next of these; gives what was asked of it.
-    async fn relay(answers: Vec<String>) -> (RelayUrl, tokio::task::JoinHandle<Vec<String>>) {
+    pub(crate) async fn relay(answers: Vec<String>) -> (RelayUrl, tokio::task::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let asked = tokio::spawn(async move {
@@ -257,7 +291,7 @@ mod tests {
         (url, asked)
     }
 
-    fn with_body(status: &str, body: &str) -> String {
+    pub(crate) fn with_body(status: &str, body: &str) -> String {
         format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
     }
 

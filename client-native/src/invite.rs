@@ -1,5 +1,7 @@
 //! Pairing: making an invite, taking it back, and becoming a member by one.
 
+mod watch;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -78,8 +80,10 @@ impl fmt::Debug for InviteHandle {
 
 impl SyncClient {
     /// Makes an invite into this device's group, and the group if there is none. It works once, for ten
-    /// minutes; [`Event::DeviceJoined`](crate::Event::DeviceJoined) says that somebody came. Takes
-    /// about 0.2 s and 64 MiB, on a thread of its own. [`connect`](Self::connect) first.
+    /// minutes; [`Event::DeviceJoined`](crate::Event::DeviceJoined) says that somebody came. As long as this
+    /// client lives it looks every ten seconds whether the invite was taken, and when nobody comes then:
+    /// [`Event::InviteMisused`](crate::Event::InviteMisused). Takes about 0.2 s and 64 MiB, on a thread of
+    /// its own. [`connect`](Self::connect) first.
     pub async fn create_invite(&self) -> Result<InviteHandle, Error> {
         let code = InviteCode::generate(&mut rng()?);
         let (lookup, key) = derive(code.clone()).await?;
@@ -90,6 +94,8 @@ impl SyncClient {
         let revocation =
             Revocation { relay: relay.as_str().to_owned(), lookup: lookup.to_string(), token: revoke_token };
         self.remember(Some(&revocation)).await?;
+        let left = http::Place { relay: relay.clone(), lookup, revoke_token: revocation.token.clone() };
+        watch::spawn(self, left, expires_at, watch::PAUSE);
         // The relay may be reached from here under an address that means nothing elsewhere.
         let relay = http::public_url(&relay).await;
         let target = InviteTarget { relay, relay_key, lookup, key };
@@ -177,7 +183,9 @@ impl SyncClient {
     async fn seal_invite(&self, lookup: LookupKey, key: InviteKey) -> Result<SealedInvite, Error> {
         match self.ask(Ask::SealInvite { lookup, key }).await? {
             Reply::Invite(sealed) => Ok(sealed),
-            Reply::Done | Reply::Queued(_) | Reply::Page(_) | Reply::Devices(_) => Err(Error::Closed),
+            Reply::Done | Reply::Queued(_) | Reply::Page(_) | Reply::Devices(_) | Reply::Membership(_) => {
+                Err(Error::Closed)
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64URL_NOPAD;
 use rand_core::RngCore;
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::clock;
-use crate::home::{keep_private, private_file};
+use crate::home::{keep_private, private_file, sync_folder};
 use crate::store::{self, StoreError};
 
 const FILE: &str = "client.key";
@@ -40,10 +40,15 @@ pub enum KeyPlace {
     File,
 }
 
+/// Where a folder says where its key is.
+pub(crate) fn path(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
 /// Gives the store's key; makes one when there is none and `create` is set. May wait for a person who
 /// unlocks the keychain.
 pub(crate) fn load(folder: &Path, keychain: Keychain, create: bool) -> Result<(StoreKey, KeyPlace), Error> {
-    let path = folder.join(FILE);
+    let path = path(folder);
     let io = |error| StoreError::Io(path.clone(), error);
     let mut text = Zeroizing::new(String::new());
     match fs::File::open(&path) {
@@ -101,7 +106,7 @@ fn make(folder: &Path, keychain: Keychain) -> Result<Option<(StoreKey, KeyPlace)
 /// Writes the file under a name of its own first, so that it is there whole or not at all; and never in
 /// another one's place. Whether it is there now.
 fn write_durably(folder: &Path, name: &str, line: &str) -> Result<bool, StoreError> {
-    let (path, fresh) = (folder.join(FILE), folder.join(format!("{FILE}.{name}")));
+    let (path, fresh) = (path(folder), folder.join(format!("{FILE}.{name}")));
     let write = || {
         let mut file = private_file(&fresh)?;
         file.write_all(line.as_bytes())?;
@@ -119,15 +124,41 @@ fn write_durably(folder: &Path, name: &str, line: &str) -> Result<bool, StoreErr
     let _ = fs::remove_file(&fresh);
     match written {
         Ok(()) => {
-            #[cfg(unix)]
-            fs::File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|error| StoreError::Io(path, error))?;
+            sync_folder(folder).map_err(|error| StoreError::Io(path, error))?;
             Ok(true)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(StoreError::Io(path, error)),
     }
+}
+
+/// Makes the key unreadable, wherever it is: what it has sealed is of no use then.
+pub(crate) fn forget(folder: &Path, keychain: Keychain) -> Result<(), Error> {
+    let path = path(folder);
+    let io = |error| StoreError::Io(path.clone(), error);
+    let text = match fs::read(&path) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error).into()),
+    };
+    if let Some(account) = text.strip_prefix(b"v1 keychain ") {
+        if keychain == Keychain::Off {
+            return Err(StoreError::KeychainOff.into());
+        }
+        let account = String::from_utf8_lossy(account);
+        if !platform::delete(account.trim()) {
+            return Err(StoreError::Keychain.into());
+        }
+    }
+    overwrite(&path, text.len()).and_then(|()| fs::remove_file(&path)).map_err(io)?;
+    Ok(())
+}
+
+/// As far as the file system lets anybody overwrite something.
+fn overwrite(path: &Path, len: usize) -> std::io::Result<()> {
+    let mut file = private_file(path)?;
+    file.write_all(&vec![b'0'; len])?;
+    file.sync_all()
 }
 
 fn store_key(bytes: &[u8]) -> Option<StoreKey> {
@@ -159,6 +190,17 @@ mod platform {
             }
         }
     }
+
+    /// Whether there is no such key any more.
+    pub(super) fn delete(account: &str) -> bool {
+        match keyring::Entry::new(SERVICE, account).and_then(|entry| entry.delete_credential()) {
+            Ok(()) | Err(keyring::Error::NoEntry) => true,
+            Err(error) => {
+                tracing::debug!(%error, "the keychain does not delete the key");
+                false
+            }
+        }
+    }
 }
 
 #[cfg(not(feature = "keychain"))]
@@ -171,6 +213,10 @@ mod platform {
 
     pub(super) fn get(_account: &str) -> Option<Zeroizing<Vec<u8>>> {
         None
+    }
+
+    pub(super) fn delete(_account: &str) -> bool {
+        false
     }
 }
 
@@ -212,6 +258,19 @@ mod tests {
         let refused = load(folder.path(), Keychain::Off, true);
         assert!(matches!(refused, Err(Error::Store(error)) if matches!(*error, StoreError::KeyFile)));
         assert!(!folder.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn a_forgotten_key_is_gone_unless_the_keychain_still_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        load(folder.path(), Keychain::Off, true).unwrap();
+        forget(folder.path(), Keychain::Off).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        forget(folder.path(), Keychain::Off).unwrap();
+        fs::write(folder.path().join(FILE), "v1 keychain some-account\n").unwrap();
+        let refused = forget(folder.path(), Keychain::Off);
+        assert!(matches!(refused, Err(Error::Store(error)) if matches!(*error, StoreError::KeychainOff)));
+        assert!(folder.path().join(FILE).exists());
     }
 
     #[test]

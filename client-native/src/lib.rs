@@ -58,10 +58,15 @@ mod http;
 mod invite;
 mod key;
 mod left_acks;
+mod membership;
+mod passphrase;
 mod receipt;
+mod recovery;
 mod request;
+mod shared_group;
 mod socket;
 mod store;
+mod wipe;
 
 pub use client::SyncClient;
 pub use config::SyncConfig;
@@ -69,12 +74,14 @@ pub use error::{Error, Fault};
 pub use events::Events;
 pub use invite::InviteHandle;
 pub use key::{KeyPlace, Keychain};
+pub use passphrase::{MIN_PASSPHRASE, PassphraseError, PassphraseGroup};
 pub use receipt::PushReceipt;
+pub use recovery::RecoveryFile;
 pub use store::StoreError;
 
-pub use sync_e2ee::{DeviceName, EpochSecret};
-pub use sync_engine::{Blob, DeviceInfo, Event, Page, PageEnd, Status, StopReason};
+pub use sync_e2ee::{DeviceName, EpochSecret, PhraseError};
+pub use sync_engine::{Blob, Break, DeviceInfo, Event, Page, PageEnd, Refused, Status, StopReason};
 pub use sync_types::{
-    AccessToken, BlobId, Cursor, DeviceId, DeviceSecret, ErrorCode, GroupId, InviteTextError, RelayAddress,
-    RelayKey, RelayUrl, RelayUrlError, StoreId, UnixMs,
+    AccessToken, BlobId, Cursor, DeviceId, DeviceSecret, Epoch, ErrorCode, GroupId, InviteTextError,
+    RelayAddress, RelayKey, RelayUrl, RelayUrlError, StoreId, UnixMs,
 };

@@ -18,7 +18,9 @@ impl PushReceipt {
         Self { blob_id, acked }
     }
 
-    /// The blob's id, which stays the same whatever happens.
+    /// The blob's id when it was pushed. It changes only after this device's store was restored from a
+    /// backup, and [`Event::PushRenamed`](crate::Event::PushRenamed) says so; [`acked`](Self::acked) waits
+    /// for the same push all the same.
     pub fn blob_id(&self) -> BlobId {
         self.blob_id
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sync_e2ee::Invite;
 use sync_engine::{Change, Command, PageEnd, Reply};
-use sync_types::{Cursor, InviteKey, LookupKey, RelayKey};
+use sync_types::{Cursor, DeviceId, InviteKey, LookupKey, RelayKey};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -48,6 +48,12 @@ pub(crate) enum Ask {
     SealInvite { lookup: LookupKey, key: InviteKey },
     Join(Box<Invite>),
     TrustRelay(RelayKey),
+    Rotate { remove: Vec<DeviceId>, keep_history: bool },
+    Restore,
+    Leave,
+    DeleteGroup,
+    Membership,
+    InviteTaken,
 }
 
 impl Ask {
@@ -61,9 +67,19 @@ impl Ask {
             Self::Pull { after, limit } => Some(Self::Pull { after: *after, limit: *limit }),
             Self::Devices => Some(Self::Devices),
             Self::SealInvite { lookup, key } => Some(Self::SealInvite { lookup: *lookup, key: key.clone() }),
-            Self::Disconnect | Self::Push { .. } | Self::Ack { .. } | Self::Join(_) | Self::TrustRelay(_) => {
-                None
+            Self::Rotate { remove, keep_history } => {
+                Some(Self::Rotate { remove: remove.clone(), keep_history: *keep_history })
             }
+            Self::Leave => Some(Self::Leave),
+            Self::DeleteGroup => Some(Self::DeleteGroup),
+            Self::Disconnect
+            | Self::Push { .. }
+            | Self::Ack { .. }
+            | Self::Join(_)
+            | Self::TrustRelay(_)
+            | Self::Restore
+            | Self::Membership
+            | Self::InviteTaken => None,
         }
     }
 }
@@ -82,6 +98,12 @@ impl From<Ask> for Command {
             Ask::SealInvite { lookup, key } => Self::SealInvite { lookup, key },
             Ask::Join(invite) => Self::Join(invite),
             Ask::TrustRelay(key) => Self::TrustRelay(key),
+            Ask::Rotate { remove, keep_history } => Self::Rotate { remove, keep_history },
+            Ask::Restore => Self::Restore,
+            Ask::Leave => Self::Leave,
+            Ask::DeleteGroup => Self::DeleteGroup,
+            Ask::Membership => Self::Membership,
+            Ask::InviteTaken => Self::InviteTaken,
         }
     }
 }

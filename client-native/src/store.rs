@@ -73,6 +73,21 @@ pub(crate) fn path(folder: &Path) -> PathBuf {
     folder.join("client.db")
 }
 
+/// Deletes a folder's store, which nobody may have open.
+pub(crate) fn erase(folder: &Path) -> Result<(), StoreError> {
+    let path = path(folder);
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut file = path.clone().into_os_string();
+        file.push(suffix);
+        match std::fs::remove_file(&file) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::Io(file.into(), error)),
+        }
+    }
+    Ok(())
+}
+
 impl Store {
     /// Opens the store, and makes it if it is not there.
     pub(crate) async fn open(folder: &Path, key: StoreKey) -> Result<(Self, Loaded), StoreError> {

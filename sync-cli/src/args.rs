@@ -25,7 +25,8 @@ pub(crate) struct Args {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done · 1 this machine's store or keychain fails · 2 wrong usage · 3 the relay cannot be \
-reached · 4 the relay refuses, or is not the expected one · 5 no such invite: mistyped, used, or expired
+reached · 4 the relay refuses, or is not the expected one · 5 no such invite: mistyped, used, or expired · \
+6 this device is in the group no more, or the group is erased
 
 Environment: SYNC_HOME the device's folder · SYNC_KEYCHAIN=off keeps the store's key in a file · \
 SYNC_LOG=debug logs to stderr · NO_COLOR";
@@ -46,8 +47,23 @@ pub(crate) enum Command {
     Status,
     /// List the group's devices.
     Devices,
+    /// Remove a device from the group for good: the group gets a new key, and that device does not.
+    Remove(Remove),
+    /// Give the group a new key without removing anybody.
+    Rotate(Rotate),
     /// Send what is queued, and wait until the relay has it.
     Flush,
+    /// Agree to push again what the relay has lost, when it lost its store twice within a day.
+    Restore,
+    /// Keep the group in a file that six words open, for the day when every device is lost.
+    #[command(subcommand)]
+    Recovery(Recovery),
+    /// Leave the group: tell the others and the relay, then erase this device here.
+    Leave(Confirmed),
+    /// Erase the group at the relay, with everything in it, for all its devices.
+    DeleteGroup(Confirmed),
+    /// Erase this device here, without telling anybody.
+    Wipe(Confirmed),
     /// Accept another key of the relay, told by whoever runs it.
     TrustRelay {
         /// The relay's new key: 43 characters.
@@ -86,6 +102,48 @@ pub(crate) struct Pair {
     /// Take the last invite back.
     #[arg(long, group = "what")]
     pub(crate) revoke: bool,
+    /// Join, or begin, the group of this name and a passphrase that is typed on each of its devices, or
+    /// stands on stdin. Where devices can be invited, that is safer: --create.
+    #[arg(long, group = "what", value_name = "GROUP_NAME")]
+    pub(crate) passphrase: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Remove {
+    /// Which: its name, its id, or how its id begins. `devices` lists them.
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) rotate: Rotate,
+    #[command(flatten)]
+    pub(crate) confirmed: Confirmed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rotate {
+    /// Devices that join later cannot read what was pushed before.
+    #[arg(long)]
+    pub(crate) forget_history: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Confirmed {
+    /// Do not ask whether this is meant.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Recovery {
+    /// Write the group's recovery file, and show the six words that open it.
+    Export {
+        /// Where to; nothing is written over.
+        file: PathBuf,
+    },
+    /// Bring this device into the group of a recovery file; the six words are typed, or stand on stdin.
+    Import {
+        /// The recovery file.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -137,10 +195,16 @@ mod tests {
         let parses = |line: &str| Args::try_parse_from(line.split(' ')).is_ok();
         assert!(parses("sync-cli pair --create"));
         assert!(parses("sync-cli push -"));
+        assert!(parses("sync-cli remove phone --forget-history --yes"));
+        assert!(parses("sync-cli --json recovery import file"));
         assert!(parses("sync-cli --json pull --after-cursor 0 --limit 5"));
         for wrong in [
             "sync-cli pair",
             "sync-cli pair --create --revoke",
+            "sync-cli pair --create --passphrase home",
+            "sync-cli remove",
+            "sync-cli recovery",
+            "sync-cli recovery export",
             "sync-cli push",
             "sync-cli push text --file path",
             "sync-cli pull --after-cursor -1",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use sync_client::{Error, Fault, Keychain, SyncClient, SyncConfig};
+use sync_client::{DeviceId, Error, Fault, Keychain, SyncClient, SyncConfig};
 use tokio::time::timeout;
 
 use crate::args::Args;
@@ -13,6 +13,9 @@ use crate::notices;
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long a command that only wants to know waits for a connection.
 const GLANCE: Duration = Duration::from_secs(5);
+/// How long a joiner's announcement may take before the command ends without it.
+const ANNOUNCE: Duration = Duration::from_secs(15);
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The settings that the command line and the environment give.
 pub(crate) fn config(args: &Args) -> SyncConfig {
@@ -65,6 +68,36 @@ pub(crate) async fn settle(client: &SyncClient) {
         // What is left goes with the next command.
         let _ = client.flush(SETTLE).await;
     }
+}
+
+/// Sends what followed from a command: this device's word that it is in the new epoch, say. What does not
+/// leave soon goes with the next command.
+pub(crate) async fn finish(client: &SyncClient) {
+    let _ = client.flush(SETTLE).await;
+}
+
+/// Reads everything that has come, so that what is shown is as new as the log. Only as well as it can.
+pub(crate) async fn catch_up(client: &SyncClient) {
+    let _ = timeout(GLANCE, client.devices()).await;
+}
+
+/// Ends when what is queued does not leave before somebody acts; never otherwise.
+pub(crate) async fn held_up(client: &SyncClient) -> Error {
+    match client.flush(FOR_EVER).await {
+        Err(error) => error,
+        Ok(()) => std::future::pending().await,
+    }
+}
+
+/// Joined: lets the others know, for as long as that may take.
+pub(crate) async fn announce(client: &SyncClient) -> Result<(), Error> {
+    client.connect().await?;
+    client.flush(ANNOUNCE).await
+}
+
+/// The first letters of a device's id, by which people and commands can name it.
+pub(crate) fn short(device: &DeviceId) -> String {
+    device.to_string().chars().take(8).collect()
 }
 
 /// Whether trying again later may help.

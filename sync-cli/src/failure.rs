@@ -1,5 +1,6 @@
 //! What went wrong, as a line on stderr and an exit code.
 
+use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
@@ -18,12 +19,28 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
+/// The command line was used in a way that cannot be.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        return 2;
+    }
     match error.downcast_ref::<Error>().map(Error::fault) {
         Some(Fault::Usage) => 2,
         Some(Fault::Unreachable) => 3,
         Some(Fault::Refused) => 4,
         Some(Fault::InviteNotFound) => 5,
+        Some(Fault::NotAMember) => 6,
         Some(Fault::Storage) | None => 1,
     }
 }

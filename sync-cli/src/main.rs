@@ -8,10 +8,12 @@
 mod args;
 mod blobs;
 mod commands;
+mod confirm;
 mod device;
 mod failure;
 mod notices;
 mod output;
+mod secret;
 
 use std::process::ExitCode;
 use std::time::Duration;

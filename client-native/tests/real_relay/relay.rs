@@ -41,6 +41,11 @@ impl Relay {
         format!("http://{}", self.address)
     }
 
+    /// What it says of itself.
+    pub(crate) fn health(&self) -> String {
+        health(self.address)
+    }
+
     /// Where its database and its log are.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -117,12 +122,16 @@ fn spawn(bind: SocketAddr, database: &Path) -> (Child, SocketAddr) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let address = lines.find_map(|line| Some(line.split_once("listens on ")?.1.parse().unwrap())).unwrap();
     // Its database is there when it answers.
+    assert!(health(address).starts_with("HTTP/1.1 200 "));
+    (child, address)
+}
+
+fn health(address: SocketAddr) -> String {
     let mut health = TcpStream::connect(address).unwrap();
     health.write_all(b"GET /health HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     health.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    (child, address)
+    answer
 }
 
 #[test]

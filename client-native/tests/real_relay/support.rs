@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sync_client::{Error, Event, Events, Keychain, Page, SyncClient, SyncConfig};
 use tempfile::TempDir;
 use tokio::time::timeout;
+
+use crate::relay::Relay;
 
 /// Far more than anything takes: only a test that would hang runs into it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +42,38 @@ pub(crate) async fn pair(relay: &str) -> (Device, Device) {
     b.client.connect().await.unwrap();
     wait_for(&mut events, |event| matches!(event, Event::DeviceJoined { .. })).await;
     (a, b)
+}
+
+/// A connected device that a member has invited.
+pub(crate) async fn join(relay: &Relay, member: &Device, name: &str) -> Device {
+    let joiner = device(&relay.url(), name).await;
+    let mut events = member.client.subscribe();
+    let invite = member.client.create_invite_connected().await;
+    joiner.client.join(&invite.code()).await.unwrap();
+    joiner.client.connect().await.unwrap();
+    wait_for(&mut events, |event| matches!(event, Event::DeviceJoined { .. })).await;
+    joiner
+}
+
+/// What has come that a person would be frightened by.
+pub(crate) fn alarms(events: &mut Events) -> Vec<Event> {
+    let come = std::iter::from_fn(|| events.next().now_or_never().flatten());
+    come.filter(|event| {
+        matches!(
+            event,
+            Event::ChainBroken { .. }
+                | Event::Forked { .. }
+                | Event::BlobRefused { .. }
+                | Event::HistoryTruncated { .. }
+                | Event::RotationRefused { .. }
+                | Event::RotationWithheld { .. }
+                | Event::UnknownDevice { .. }
+                | Event::InviteMisused
+                | Event::PushRejected { .. }
+                | Event::RelayMisbehaved
+        )
+    })
+    .collect()
 }
 
 /// Waits for an event.

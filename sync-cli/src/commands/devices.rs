@@ -20,19 +20,29 @@ pub(crate) async fn run(client: &SyncClient, args: &Args) -> Result<()> {
     for device in &devices {
         let name = device.name.as_ref().map_or("(name unknown)", |name| name.as_str());
         let platform = device.platform.as_deref().unwrap_or("?");
-        let here = match (device.this_device, device.online) {
-            (true, _) => "this device".to_owned(),
-            (false, true) => "online".to_owned(),
-            (false, false) => format!("last seen {}", output::time(device.last_seen.0)),
-        };
         println!(
-            "{:<24} {:<10} {here}, has read up to cursor {}",
+            "{}  {:<24} {:<10} {}",
+            device::short(&device.device_id),
             output::harmless(name),
             output::harmless(platform),
-            device.acked_cursor
+            state(device)
         );
     }
     Ok(())
+}
+
+fn state(device: &DeviceInfo) -> String {
+    let read = device.acked_cursor;
+    if !device.member {
+        let id = device::short(&device.device_id);
+        return format!("nobody has announced it: is it just joining? `sync-cli remove {id}` shuts it out");
+    }
+    match (device.this_device, device.online, device.last_seen.0) {
+        (true, _, _) => format!("this device, has read up to cursor {read}"),
+        (false, true, _) => format!("online, has read up to cursor {read}"),
+        (false, false, 0) => "not known to the relay".to_owned(),
+        (false, false, at) => format!("last seen {}, has read up to cursor {read}", output::time(at)),
+    }
 }
 
 fn object(device: &DeviceInfo) -> serde_json::Value {
@@ -42,6 +52,7 @@ fn object(device: &DeviceInfo) -> serde_json::Value {
         "platform": device.platform,
         "online": device.online,
         "this_device": device.this_device,
+        "member": device.member,
         "acked_cursor": device.acked_cursor.get(),
         "last_seen": device.last_seen.0,
     })

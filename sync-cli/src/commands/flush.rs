@@ -8,7 +8,7 @@ use sync_client::{Error, Event, SyncClient};
 use tokio::time::sleep;
 
 use crate::args::Args;
-use crate::output;
+use crate::{device, output};
 
 /// Without any progress for this long, the command gives up.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -32,6 +32,8 @@ async fn send(client: &SyncClient, queued: usize) -> Result<(), Error> {
     let mut events = client.subscribe();
     client.connect().await?;
     let bar = output::progress(u64::try_from(queued).unwrap_or(u64::MAX), "sending");
+    let held_up = device::held_up(client);
+    tokio::pin!(held_up);
     loop {
         let pending = client.status().pending_push;
         bar.set_position(u64::try_from(queued.saturating_sub(pending)).unwrap_or(u64::MAX));
@@ -54,6 +56,7 @@ async fn send(client: &SyncClient, queued: usize) -> Result<(), Error> {
                 Some(_) => {}
                 None => return Err(Error::Closed),
             },
+            error = &mut held_up => return Err(error),
             () = sleep(PATIENCE) => return Err(Error::TimedOut),
         }
     }

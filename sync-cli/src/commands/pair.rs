@@ -11,9 +11,6 @@ use tokio::time::{Instant, sleep_until};
 use crate::args::{Args, Pair};
 use crate::{device, output};
 
-/// How long the joiner's announcement may take before the command ends without it.
-const ANNOUNCE: Duration = Duration::from_secs(15);
-
 pub(crate) async fn run(client: &SyncClient, args: &Args, pair: &Pair) -> Result<()> {
     match &pair.join {
         Some(invite) => join(client, args, invite).await,
@@ -99,11 +96,7 @@ fn until(invite: &InviteHandle) -> Duration {
 async fn join(client: &SyncClient, args: &Args, invite: &str) -> Result<()> {
     client.join(invite).await?;
     // The others hear of this device as soon as it has announced itself.
-    let announced = match client.connect().await {
-        Ok(()) => client.flush(ANNOUNCE).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = announced {
+    if let Err(error) = device::announce(client).await {
         output::note(&format!("joined, but the others do not know yet: {error}"));
     }
     let status = client.status();

@@ -76,6 +76,7 @@ async fn wait(client: &SyncClient, events: &mut Events, receipt: PushReceipt) ->
     tokio::select! {
         acked = receipt.acked() => acked,
         error = gone(client, events) => Err(error),
+        error = device::held_up(client) => Err(error),
         () = sleep(PATIENCE) => Err(Error::TimedOut),
     }
 }

@@ -9,6 +9,9 @@ use crate::{device, output};
 
 pub(crate) async fn run(client: &SyncClient, args: &Args) -> Result<()> {
     let trouble = device::glance(client).await;
+    if trouble.is_none() {
+        device::catch_up(client).await;
+    }
     let status = client.status();
     let group_id = status.group_id.map(|id| id.to_string());
     let relay = status.relay.map(|url| url.to_string());
@@ -20,6 +23,8 @@ pub(crate) async fn run(client: &SyncClient, args: &Args) -> Result<()> {
             "device_id": status.device_id.to_string(),
             "group_id": group_id,
             "relay": relay,
+            "epoch": status.epoch,
+            "fingerprint": status.fingerprint,
             "connected": status.connected,
             "last_cursor": status.last_cursor.get(),
             "max_cursor": status.max_cursor.get(),
@@ -28,6 +33,11 @@ pub(crate) async fn run(client: &SyncClient, args: &Args) -> Result<()> {
     }
     println!("device     {} ({})", status.name, status.device_id);
     println!("group      {}", group_id.as_deref().unwrap_or("none yet"));
+    if let (Some(epoch), Some(fingerprint)) = (status.epoch, status.fingerprint) {
+        println!(
+            "key        number {epoch}, fingerprint {fingerprint}: the same on every device of the group"
+        );
+    }
     println!("relay      {}", relay.as_deref().unwrap_or("none yet"));
     match (status.connected, trouble) {
         (true, _) => println!("connected  yes"),

@@ -133,10 +133,10 @@ impl Engine {
         self.keys = secrets.map(|(epoch, secret)| (*epoch, secret.keys())).collect();
     }
 
-    /// Seals an invite, unless it has to wait: it names the relay's key, so that must be known. Makes
-    /// a group if there is none.
+    /// Seals an invite, unless it has to wait: it names the relay's key, so that must be known, and holds
+    /// the group's newest secret. Makes a group if there is none.
     pub(super) fn serve_invite(&mut self, id: CommandId, lookup: &LookupKey, key: &InviteKey) -> bool {
-        if self.ensure_group().is_ok() && self.state.relay.pin.is_none() {
+        if self.ensure_group().is_ok() && (self.state.relay.pin.is_none() || self.is_catching_up()) {
             return false;
         }
         match self.seal_invite(lookup, key) {

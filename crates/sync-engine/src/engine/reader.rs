@@ -166,6 +166,10 @@ impl Engine {
                 Wanted::DeleteGroup => {
                     self.send_request(Message::GroupDelete(GroupDelete), Request::DeleteGroup { id });
                 }
+                // Who joined a moment ago shall not look like a stranger.
+                Wanted::Devices if !self.reached_end || self.is_catching_up() => {
+                    self.waiting.push_back((id, wanted))
+                }
                 Wanted::Devices => self.send_request(Message::Devices(Devices), Request::Devices { id }),
                 Wanted::Read { .. } => {
                     self.ask_again();

@@ -2,8 +2,8 @@ use sync_e2ee::{BlobContext, Content, Control, DeviceName, EpochKeys, Kind, Plac
 use sync_engine::{Command, EngineError, Event, Input, Reply, StopReason};
 use sync_types::wire::encode;
 use sync_types::{
-    BlobId, ChainId, Cursor, DeviceRow, DeviceSecret, DevicesResponse, ErrorBody, ErrorCode, LeaveAck,
-    Message, StoredBlob, UnixMs,
+    BlobId, ChainId, Cursor, DeviceRow, DeviceSecret, DevicesResponse, ErrorBody, ErrorCode, InviteKey,
+    LeaveAck, LookupKey, Message, PullResponse, StoredBlob, UnixMs,
 };
 
 use crate::common::{Device, Peer, cursor, relay_secret, welcome};
@@ -115,6 +115,49 @@ fn a_member_that_the_relay_does_not_name_is_listed_all_the_same() {
     assert!(devices.len() == 3 && devices.is_sorted_by_key(|device| device.device_id));
     assert!(of(member).member && !of(member).online && of(member).last_seen == UnixMs(0));
     assert!(!of(stranger).member && of(stranger).online);
+}
+
+/// A device that comes back to a log that has grown by one blob, up to its question for it.
+fn back_to_a_longer_log(epoch: u32) -> (Device, Peer, sync_types::Nonce, StoredBlob) {
+    let (mut device, _, keys) = joined();
+    let blob = announcement(&device, &keys, 2);
+    device.restart();
+    device.command(Command::Connect);
+    let grown = sync_types::Welcome { max_cursor: cursor(2), epoch, ..welcome() };
+    let mut peer = Peer::welcome(&mut device, grown);
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert!(matches!(message, Message::Pull(_)), "{message:?}");
+    (device, peer, nonce, blob)
+}
+
+fn page(blobs: Vec<StoredBlob>) -> PullResponse {
+    PullResponse { blobs, has_more: false, max_cursor: cursor(2), oldest_cursor: cursor(1) }
+}
+
+#[test]
+fn who_joined_a_moment_ago_is_listed_as_a_member() {
+    let (mut device, mut peer, nonce, blob) = back_to_a_longer_log(0);
+    let newcomer = blob.sender_id;
+    let id = device.command(Command::Devices);
+    assert!(peer.receive(&mut device).is_empty(), "the announcement may be in the log");
+    peer.answer(&mut device, nonce, page(vec![blob]));
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert!(matches!(message, Message::Devices(_)), "{message:?}");
+    peer.answer(&mut device, nonce, DevicesResponse { devices: vec![] });
+    let Ok(Reply::Devices(devices)) = device.reply(id) else { panic!("no devices") };
+    assert!(devices.iter().any(|device| device.device_id == newcomer && device.member));
+}
+
+#[test]
+fn an_invite_waits_for_the_key_that_the_relay_speaks_of() {
+    let (mut device, mut peer, nonce, blob) = back_to_a_longer_log(1);
+    let (lookup, key) = (LookupKey([1; 16]), InviteKey::from_bytes([2; 32]));
+    let id = device.command(Command::SealInvite { lookup, key });
+    assert!(!device.replies.contains_key(&id));
+    // It does not show it: then it is the relay that is wrong.
+    peer.answer(&mut device, nonce, page(vec![blob]));
+    assert!(device.take_events().contains(&Event::RotationWithheld { epoch: 1 }));
+    assert!(matches!(device.reply(id), Ok(Reply::Invite(_))));
 }
 
 #[test]
