@@ -7,15 +7,18 @@
 // It needs Node.js 20 and nothing else.
 
 import fs from 'node:fs';
+import { chain } from './make/chain.mjs';
 import { channel } from './make/channel.mjs';
 import { codec } from './make/codec.mjs';
 import { keylog } from './make/keylog.mjs';
+import { recovery } from './make/recovery.mjs';
+import { rotation } from './make/rotation.mjs';
 import { sealed } from './make/sealed.mjs';
 import { text } from './make/text.mjs';
 
 const check = process.argv.includes('--check');
 let wrong = 0;
-for (const [name, content] of Object.entries({ codec, text, keylog, channel, sealed })) {
+for (const [name, content] of Object.entries({ codec, text, keylog, channel, sealed, rotation, recovery, chain })) {
   const file = new URL(`${name}.json`, import.meta.url);
   const made = `${JSON.stringify(content(), null, 1)}\n`;
   if (!check) {

@@ -11,21 +11,21 @@ const HEAD = 5 + 24 + 16;
 
 const secret = repeat(0x5e, 32);
 const keys = schedule(secret);
-const context = {
+export const context = {
   secret: hex(secret), group_id: hex(groupOf(keys.auth)), epoch: 0,
   sender: hex(publicKey('x25519', repeat(0x77, 32))), blob_id: 'c0c1c2c3c4c58ac7800000000000002a',
 };
 
 const bin = (text) => m.bin(unhex(text));
 
-function content(c, codec = 0, body = unhex(c.body)) {
+export function content(c, codec = 0, body = unhex(c.body)) {
   return m.array([
     m.uint(c.kind), bin(c.chain_id), m.uint(c.seq), bin(c.prev), m.uint(c.prev_expires), seenOf(c.seen),
     m.uint(codec), m.bin(body),
   ]);
 }
 
-function sealBlob(ctx, nonce, plaintext, format = 1) {
+export function sealBlob(ctx, nonce, plaintext, format = 1) {
   const ad = Buffer.concat([
     ascii('sync-relay blob v1'), unhex(ctx.group_id), u32be(ctx.epoch), unhex(ctx.sender), unhex(ctx.blob_id)]);
   const head = Buffer.concat([Buffer.from([format]), u32be(ctx.epoch)]);

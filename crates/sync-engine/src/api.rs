@@ -248,7 +248,7 @@ pub struct DeviceInfo {
     pub platform: Option<String>,
     /// Up to here everything is durably its own, as the relay says.
     pub acked_cursor: Cursor,
-    /// When the relay last heard of it, by the relay's clock.
+    /// When the relay last heard of it, by the relay's clock; 0 if the relay does not know it.
     pub last_seen: UnixMs,
     /// Whether it is connected now, as the relay says.
     pub online: bool,

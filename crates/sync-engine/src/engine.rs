@@ -93,6 +93,8 @@ pub struct Engine {
     /// Whether the app wants a connection.
     wanted: bool,
     stopped: Option<StopReason>,
+    /// Why the relay did not let this device in the last time, if that may change by itself.
+    shut_out: Option<EngineError>,
     /// Failed attempts since the last good connection.
     attempts: u32,
     /// Keys of the epochs at hand, derived once.
@@ -130,6 +132,8 @@ pub struct Engine {
     rotating: Option<(CommandId, BlobId)>,
     /// Who waits for this device to be gone.
     leaving: Option<CommandId>,
+    /// The others have been told, or are about to be.
+    leave_said: bool,
 }
 
 impl Engine {
@@ -222,6 +226,7 @@ impl Engine {
             link: Link::Idle,
             wanted: false,
             stopped: None,
+            shut_out: None,
             attempts: 0,
             keys: BTreeMap::new(),
             outbox,
@@ -244,6 +249,7 @@ impl Engine {
             renew_session: false,
             rotating: None,
             leaving: None,
+            leave_said: false,
         };
         engine.derive_keys();
         engine
@@ -345,7 +351,7 @@ impl Engine {
                 self.waiting.push_back((id, Wanted::Rotate(wish)));
             }
             Command::Restore => self.agree_to_restore(id),
-            Command::Leave => self.leave(id),
+            Command::Leave => self.waiting.push_back((id, Wanted::Leave)),
             Command::DeleteGroup => self.waiting.push_back((id, Wanted::DeleteGroup)),
             Command::Membership => {
                 let membership = self.membership().map(|invite| Reply::Membership(Box::new(invite)));

@@ -44,6 +44,16 @@ pub(crate) fn key_log(log: &KeyLog) -> Value {
     log.describe()
 }
 
+/// One link of a key log.
+pub(crate) fn key_link(link: &KeyLink) -> Value {
+    link.describe()
+}
+
+/// A rotation, as a relay sees it.
+pub(crate) fn rotation(rotation: &Rotation) -> Value {
+    rotation.describe()
+}
+
 trait Describe {
     fn describe(&self) -> Value;
 }
@@ -91,6 +101,8 @@ structure! {
     ErrorBody { code, message, retry_after_ms }
     KeyLog { genesis, links }
     KeyLink { auth_key, content_hash, signature }
+    Lockbox { device_id, sealed }
+    Rotation { epoch, auth_key, lockboxes, inner, signature }
 }
 
 macro_rules! by {
@@ -116,6 +128,7 @@ by! {
     Vec<u8> => |b| json!(hex(b)),
     [u8; 32] => |b| json!(hex(b)),
     [u8; 64] => |b| json!(hex(b)),
+    [u8; rotation::LOCKBOX] => |b| json!(hex(b)),
     DeviceId => |id| json!(hex(id.as_ref())),
     GroupId => |id| json!(hex(id.as_ref())),
     BlobId => |id| json!(hex(id.as_ref())),
@@ -128,6 +141,7 @@ by! {
     Vec<StoredBlob> => |list| each(list),
     Vec<DeviceRow> => |list| each(list),
     Vec<KeyLink> => |list| each(list),
+    Vec<Lockbox> => |list| each(list),
 }
 
 fn each<T: Describe>(list: &[T]) -> Value {

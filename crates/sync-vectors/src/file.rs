@@ -1,8 +1,10 @@
 //! What all files of vectors have in common.
 
 use core::fmt;
+use std::collections::VecDeque;
 
 use data_encoding::HEXLOWER;
+use rand_core::{CryptoRng, RngCore};
 use serde_json::Value;
 
 /// What a case says when it fails.
@@ -31,6 +33,9 @@ pub const FILES: &[File] = &[
     file!("keylog.json", crate::keylog::check),
     file!("channel.json", crate::channel::check),
     file!("sealed.json", crate::sealed::check),
+    file!("rotation.json", crate::rotation::check),
+    file!("recovery.json", crate::recovery::check),
+    file!("chain.json", crate::chain::check),
 ];
 
 /// A case that did not give what its file says.
@@ -148,3 +153,34 @@ pub(crate) fn refused<T: fmt::Debug, E: fmt::Debug>(case: &Value, result: Result
         Err(error) => same("the error", format!("{error:?}").as_str(), expected),
     }
 }
+
+/// "Random" bytes that a case names: the one thing that makes sealing another thing each time.
+pub(crate) struct Drawn(VecDeque<u8>);
+
+impl Drawn {
+    pub(crate) fn new(case: &Value, field: &str) -> Result<Self, String> {
+        bytes(case, field).map(|bytes| Self(bytes.into()))
+    }
+}
+
+impl RngCore for Drawn {
+    fn next_u32(&mut self) -> u32 {
+        rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rand_core::impls::next_u64_via_fill(self)
+    }
+
+    fn fill_bytes(&mut self, dest: &mut [u8]) {
+        // Zeros past the end are not what the case expects.
+        dest.fill_with(|| self.0.pop_front().unwrap_or_default());
+    }
+
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(dest);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Drawn {}

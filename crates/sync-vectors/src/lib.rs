@@ -10,6 +10,7 @@
 //! This crate is for tests; nothing that ships depends on it. It obeys the rules of the crates that
 //! do: no input or output, no clock, no randomness but what a seed gives.
 
+mod chain;
 mod channel;
 mod codec;
 mod derived;
@@ -17,6 +18,8 @@ mod describe;
 mod file;
 pub mod hostile;
 mod keylog;
+mod recovery;
+mod rotation;
 mod sealed;
 mod text;
 

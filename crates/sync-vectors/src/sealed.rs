@@ -1,6 +1,5 @@
 //! `sealed.json`: what only members can read.
 
-use rand_core::{CryptoRng, RngCore};
 use serde_json::{Value, json};
 use sync_e2ee::{
     BlobContext, Content, Control, DeviceName, EpochSecret, Invite, Kind, Place, RosterEntry, SealOptions,
@@ -13,7 +12,7 @@ use sync_types::{
 
 use crate::derived;
 use crate::describe::key_log;
-use crate::file::{Cases, Check, array, bytes, hex, number, refused, same, str};
+use crate::file::{Cases, Check, Drawn, array, bytes, hex, number, refused, same, str};
 
 /// Largest body that is opened where a case does not say.
 const MAX_BODY: usize = 1 << 20;
@@ -69,7 +68,7 @@ fn blob_accepted(case: &Value) -> Check {
         return Ok(()); // Compressed, which may be done in many ways.
     }
     let options = SealOptions { compress: false, ..SealOptions::default() };
-    let again = blob::seal(&keys, &context, &expected, &options, &mut Drawn(bytes(case, "nonce")?));
+    let again = blob::seal(&keys, &context, &expected, &options, &mut Drawn::new(case, "nonce")?);
     same("sealed again, it", again.map(|again| hex(&again)), Ok(hex(&sealed)))
 }
 
@@ -106,7 +105,7 @@ fn name_accepted(case: &Value) -> Check {
     let opened =
         open_name(&keys, &group, epoch, &device, &sealed).map_err(|e| format!("refused as {e:?}"))?;
     same("the name", opened.as_str(), str(case, "name")?)?;
-    let again = seal_name(&keys, &group, epoch, &device, &opened, &mut Drawn(bytes(case, "nonce")?));
+    let again = seal_name(&keys, &group, epoch, &device, &opened, &mut Drawn::new(case, "nonce")?);
     same("sealed again, it", again.map(|again| hex(&again)), Ok(hex(&sealed)))
 }
 
@@ -126,11 +125,11 @@ fn invite_accepted(case: &Value) -> Check {
     let ((lookup, key), sealed) = (invite_keys(case)?, bytes(case, "sealed")?);
     let invite = Invite::open(&lookup, &key, &sealed).map_err(|e| format!("refused as {e:?}"))?;
     same("the invite", &invite_fields(&invite), &case["fields"])?;
-    let again = invite.seal(&lookup, &key, &mut Drawn(bytes(case, "nonce")?));
+    let again = invite.seal(&lookup, &key, &mut Drawn::new(case, "nonce")?);
     same("sealed again, it", again.map(|again| hex(&again)), Ok(hex(&sealed)))
 }
 
-fn invite_fields(invite: &Invite) -> Value {
+pub(crate) fn invite_fields(invite: &Invite) -> Value {
     let Invite {
         relay,
         relay_key,
@@ -163,7 +162,7 @@ fn invite_fields(invite: &Invite) -> Value {
     })
 }
 
-fn roster_entry(RosterEntry { device_id, name, platform, tips }: &RosterEntry) -> Value {
+pub(crate) fn roster_entry(RosterEntry { device_id, name, platform, tips }: &RosterEntry) -> Value {
     json!({
         "device_id": hex(device_id.as_bytes()),
         "name": name.as_ref().map(DeviceName::as_str),
@@ -196,27 +195,3 @@ fn invite_keys(case: &Value) -> Result<(LookupKey, InviteKey), String> {
 fn size(case: &Value, field: &str) -> Result<usize, String> {
     number(case, field)?.try_into().map_err(|_| format!("{field} is too large"))
 }
-
-/// "Random" bytes that a case names: the one thing that makes sealing another thing each time.
-struct Drawn(Vec<u8>);
-
-impl RngCore for Drawn {
-    fn next_u32(&mut self) -> u32 {
-        rand_core::impls::next_u32_via_fill(self)
-    }
-
-    fn next_u64(&mut self) -> u64 {
-        rand_core::impls::next_u64_via_fill(self)
-    }
-
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        dest.copy_from_slice(&self.0);
-    }
-
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
-        self.fill_bytes(dest);
-        Ok(())
-    }
-}
-
-impl CryptoRng for Drawn {}

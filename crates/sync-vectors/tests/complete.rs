@@ -30,6 +30,9 @@ fn every_other_format_has_accepted_and_refused_vectors() {
         ),
         ("keylog.json", &["logs", "continuations", "proofs"]),
         ("sealed.json", &["blobs", "names", "controls", "invites"]),
+        ("rotation.json", &["one_way", "payloads", "rotations", "lockboxes", "signatures"]),
+        ("recovery.json", &["phrases", "files"]),
+        ("chain.json", &["heads", "chains", "cuts"]),
     ] {
         let json = FILES.iter().find(|f| f.name == file).unwrap().json().unwrap();
         for group in groups {

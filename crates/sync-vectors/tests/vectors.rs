@@ -40,15 +40,31 @@ fn what_is_sealed_opens_for_members_and_only_there() {
 }
 
 #[test]
+fn rotations_are_read_by_members_who_stay_and_by_nobody_else() {
+    check("rotation.json");
+}
+
+#[test]
+fn groups_come_back_from_words() {
+    check("recovery.json");
+}
+
+#[test]
+fn chains_heads_and_cuts_are_followed_like_this() {
+    check("chain.json");
+}
+
+#[test]
 fn a_file_whose_bytes_were_changed_fails() {
     for file in FILES {
         let json = file.json().unwrap();
         assert!(json.is_object());
         // One hexadecimal digit of the first accepted bytes; a file that does not notice checks nothing.
         let at = file.text.find("\"accepted\"").unwrap();
-        let field = ["\"bytes\": \"", "\"second\": \""]
-            .iter()
-            .filter_map(|f| file.text[at..].find(f).map(|i| i + f.len()));
+        let field =
+            ["\"bytes\": \"", "\"second\": \"", "\"sealed\": \"", "\"canonical\": \"", "\"head\": \""]
+                .iter()
+                .filter_map(|f| file.text[at..].find(f).map(|i| i + f.len()));
         let digit = at + field.min().unwrap() + 4;
         let old = &file.text[digit..=digit];
         let new = if old == "0" { "1" } else { "0" };

@@ -157,7 +157,10 @@ impl Engine {
             ) => self.stop(StopReason::Refused { code, message: error.message }),
             Some(C::Replaced) => self.back_off(REPLACED_PAUSE),
             // Removed, or the rotation that lists this device was lost and will be sent again.
-            Some(C::EpochStale) => self.back_off(STALE_PAUSE),
+            Some(code @ C::EpochStale) => {
+                self.back_off(STALE_PAUSE);
+                self.shut_out = Some(EngineError::Refused { code, message: error.message });
+            }
             _ => {
                 let wait = Duration::from_millis(error.retry_after_ms.unwrap_or(0).into());
                 self.back_off(wait.min(MAX_PAUSE));

@@ -44,13 +44,12 @@ impl Engine {
         self.stopped = None;
         let me = self.me();
         let mut changes = vec![self.state.relay.change()];
-        let generation = self.state.progress.generation;
         for entry in invite.roster.into_iter().filter(|entry| entry.device_id != me) {
             let row = PeerRow {
                 name: entry.name,
                 platform: entry.platform,
                 standing: Standing::Member,
-                chains: entry.tips.iter().map(|tip| PeerChain::up_to(tip, generation)).collect(),
+                chains: entry.tips.iter().map(PeerChain::up_to).collect(),
             };
             changes.push(row.change(&entry.device_id));
             self.state.peers.insert(entry.device_id, row);
@@ -91,10 +90,13 @@ impl Engine {
 
     /// Says to the others that this device goes; the relay hears of it when they can.
     pub(super) fn leave(&mut self, id: CommandId) {
-        match self.enqueue(Kind::Control, encode(&Control::Leave), Some(0), None) {
-            Ok(_) => self.leaving = Some(id),
-            Err(error) => self.reply(id, Err(error)),
+        if !self.leave_said
+            && let Err(error) = self.enqueue(Kind::Control, encode(&Control::Leave), Some(0), None)
+        {
+            return self.reply(id, Err(error));
         }
+        self.leave_said = true;
+        self.leaving = Some(id);
     }
 
     /// Everything was said: asks the relay to forget this device.

@@ -51,14 +51,6 @@ impl Engine {
         }
         self.state.progress.joined = Some(joined);
         self.store_progress();
-        // What the inviter vouched for is of this very log.
-        let generation = self.state.progress.generation;
-        let mut changes = Vec::new();
-        for (id, peer) in &mut self.state.peers {
-            peer.chains.iter_mut().for_each(|chain| chain.generation = generation);
-            changes.push(peer.change(id));
-        }
-        self.store(changes);
     }
 
     /// Cursors and head start anew. Chains stay: they keep what was read from being read again.

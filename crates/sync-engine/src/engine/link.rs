@@ -141,6 +141,7 @@ impl Engine {
             return;
         };
         self.link = Link::Opening;
+        self.shut_out = None;
         self.timers.stop(Timer::Reconnect);
         self.timers.set(Timer::Greeting, self.now.mono.plus(OPEN_DEADLINE));
         self.outputs.push_back(Output::Connect(url));
@@ -565,7 +566,7 @@ impl Engine {
         match self.link {
             Link::Idle if self.state.group.is_none() => Some(EngineError::NoGroup),
             Link::Idle => Some(EngineError::NotConnected),
-            Link::BackingOff => Some(EngineError::Unreachable),
+            Link::BackingOff => Some(self.shut_out.clone().unwrap_or(EngineError::Unreachable)),
             Link::Opening | Link::Handshaking(_) | Link::Greeting(_) | Link::Online(_) => None,
         }
     }

@@ -37,6 +37,7 @@ pub(super) enum Wanted {
     Devices,
     Invite { lookup: LookupKey, key: InviteKey },
     Rotate(Wish),
+    Leave,
     DeleteGroup,
 }
 
@@ -119,7 +120,11 @@ impl Engine {
             let served = match &wanted {
                 Wanted::Read { limit } => self.serve_read(id, *limit),
                 Wanted::Invite { lookup, key } => self.serve_invite(id, lookup, key),
-                Wanted::Pull { .. } | Wanted::Devices | Wanted::Rotate(_) | Wanted::DeleteGroup => false,
+                Wanted::Pull { .. }
+                | Wanted::Devices
+                | Wanted::Rotate(_)
+                | Wanted::Leave
+                | Wanted::DeleteGroup => false,
             };
             if !served {
                 self.waiting.push_back((id, wanted));
@@ -156,6 +161,9 @@ impl Engine {
                         self.waiting.push_back((id, Wanted::Rotate(wish)));
                     }
                 }
+                // What was pushed goes first; and should that never end, nothing has been said.
+                Wanted::Leave if self.outbox.len() > 0 => self.waiting.push_back((id, wanted)),
+                Wanted::Leave => self.leave(id),
                 Wanted::DeleteGroup => {
                     self.send_request(Message::GroupDelete(GroupDelete), Request::DeleteGroup { id });
                 }

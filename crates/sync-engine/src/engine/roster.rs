@@ -1,10 +1,11 @@
 //! Who is in the group: the devices that members have announced, never those that a relay names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use sync_e2ee::{Control, RosterEntry, Tip};
-use sync_types::{Cursor, DeviceId, Devices, DevicesResponse, Epoch, Message, MonoMs};
+use sync_types::limits::INVITE_LIFETIME;
+use sync_types::{Cursor, DeviceId, Devices, DevicesResponse, Epoch, Message, MonoMs, UnixMs};
 
 use super::Engine;
 use super::link::Request;
@@ -28,8 +29,28 @@ pub(super) struct Strangers {
     devices: BTreeMap<DeviceId, MonoMs>,
     /// Invites that were taken, and until when somebody should have announced himself.
     invites: Vec<MonoMs>,
+    /// When devices announced themselves while no invite was known to be taken: it is heard of later.
+    early: VecDeque<MonoMs>,
     /// Those of which the app was told.
     reported: BTreeSet<DeviceId>,
+}
+
+impl Strangers {
+    /// A device has announced itself: it has used an invite that was taken, or will be heard of as taken.
+    fn announced(&mut self, now: MonoMs) {
+        if self.invites.pop().is_none() {
+            self.early.push_back(now);
+            if self.early.len() > MAX_STRANGERS {
+                self.early.pop_front();
+            }
+        }
+    }
+
+    /// Whether the device that has taken an invite has announced itself before that was heard of.
+    fn was_announced(&mut self, now: MonoMs) -> bool {
+        self.early.retain(|at| now.since(*at) < INVITE_LIFETIME);
+        self.early.pop_front().is_some()
+    }
 }
 
 impl Engine {
@@ -73,7 +94,7 @@ impl Engine {
         if let Some(event) = event {
             if matches!(event, Event::DeviceJoined { .. }) {
                 self.strangers.devices.remove(&sender);
-                self.strangers.invites.pop();
+                self.strangers.announced(self.now.mono);
             }
             self.event(event);
         }
@@ -112,11 +133,14 @@ impl Engine {
         }
     }
 
-    /// Somebody has an invite of this device's.
+    /// Somebody has an invite of this device's, and has perhaps announced himself by now.
     pub(super) fn invite_taken(&mut self, id: CommandId) {
-        self.strangers.invites.insert(0, self.now.mono.plus(PATIENCE));
-        self.strangers.invites.truncate(MAX_STRANGERS);
-        self.watch_strangers();
+        let now = self.now.mono;
+        if !self.strangers.was_announced(now) {
+            self.strangers.invites.insert(0, now.plus(PATIENCE));
+            self.strangers.invites.truncate(MAX_STRANGERS);
+            self.watch_strangers();
+        }
         self.reply(id, Ok(Reply::Done));
     }
 
@@ -181,7 +205,7 @@ impl Engine {
     pub(super) fn devices_told(&mut self, id: CommandId, list: &DevicesResponse) {
         self.roll_called(list);
         let me = self.me();
-        let devices = list
+        let mut devices: Vec<_> = list
             .devices
             .iter()
             .map(|row| {
@@ -202,6 +226,23 @@ impl Engine {
                 }
             })
             .collect();
+        let named: BTreeSet<_> = list.devices.iter().map(|row| row.device_id).collect();
+        let unnamed = self
+            .state
+            .peers
+            .iter()
+            .filter(|(device_id, peer)| peer.standing == Standing::Member && !named.contains(device_id));
+        devices.extend(unnamed.map(|(device_id, peer)| DeviceInfo {
+            device_id: *device_id,
+            name: peer.name.clone(),
+            platform: Some(peer.platform.clone()).filter(|platform| !platform.is_empty()),
+            acked_cursor: Cursor::ZERO,
+            last_seen: UnixMs(0),
+            online: false,
+            this_device: false,
+            member: true,
+        }));
+        devices.sort_by_key(|device| device.device_id);
         self.reply(id, Ok(Reply::Devices(devices)));
     }
 }

@@ -199,13 +199,16 @@ impl Engine {
     fn hold_to(&mut self, cut: &CutRow, entry: &StoredBlob) {
         let (me, generation) = (self.me(), self.state.progress.generation);
         let whole = self.state.progress.head.is_some();
+        // After a reset, what the rotation knows of a chain may not have come back yet.
+        let unseen = if generation > 1 { PeerChain::NEVER } else { generation };
         let (mut broken, mut changes) = (Vec::new(), Vec::new());
         let devices: BTreeSet<_> = cut.ends.iter().map(|end| end.device_id).filter(|id| *id != me).collect();
         for device_id in devices {
             let peer = self.state.peers.entry(device_id).or_default();
             for end in cut.ends.iter().filter(|end| end.device_id == device_id) {
                 let may_be_gone = !whole || self.stubs.has(&device_id, &end.tip.hash);
-                let chain = peer.chain(end.tip.chain_id, generation);
+                let chain = peer.chain(end.tip.chain_id, unseen);
+                let may_be_gone = may_be_gone || chain.generation != generation;
                 broken.extend(end_chain(chain, &end.tip, may_be_gone).map(|how| (device_id, how)));
             }
             let before = peer.chains.len();

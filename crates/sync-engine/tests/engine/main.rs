@@ -3,6 +3,7 @@
 
 mod common;
 mod link;
+mod membership;
 mod outbox;
 mod reading;
 mod steps;

@@ -4,11 +4,11 @@ use core::fmt;
 use core::str::FromStr;
 
 use serde_json::Value;
-use sync_types::channel::{Channel, Initiator, Responder};
+use sync_types::channel::{Channel, Initiator, Responder, open_one_way};
 use sync_types::wire::{Wire, decode, encode};
 use sync_types::{
     AuthKey, DeviceId, DeviceSecret, Envelope, InviteCode, InviteTarget, JoinLink, KeyLog, LookupKey,
-    Message, RelayAddress, RelaySecret, RelayUrl,
+    Message, RelayAddress, RelaySecret, RelayUrl, Rotation,
 };
 
 use super::mutate::{Random, input};
@@ -98,7 +98,7 @@ impl fmt::Debug for Decoder {
 
 /// All decoders. Whoever adds a decoder to the protocol adds it here.
 pub fn decoders() -> Vec<Decoder> {
-    let mut all = vec![envelope(), key_log(), auth_key()];
+    let mut all = vec![envelope(), key_log(), auth_key(), rotation(), one_way()];
     all.extend(known_types().map(message));
     all.extend(texts());
     all.extend([frames(), first_message(), second_message(), third_message()]);
@@ -124,6 +124,20 @@ fn message(code: u8) -> Decoder {
 
 fn key_log() -> Decoder {
     Decoder::new("KeyLog", byte_strings(2), same_again::<KeyLog>)
+}
+
+fn rotation() -> Decoder {
+    Decoder::new("Rotation", byte_strings(5), |bytes| {
+        if let Ok(rotation) = Rotation::decode(bytes) {
+            assert_eq!(rotation.encode(), bytes);
+        }
+    })
+}
+
+/// Opens under a prologue that nothing was sealed under.
+fn one_way() -> Decoder {
+    let open = |bytes: &[u8]| assert!(open_one_way(b"never used", &device(), bytes).is_err());
+    Decoder::new("one way", byte_strings(5), open).dear()
 }
 
 /// Whether a value that is accepted encodes to what it was read from.
