@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::api::{BatchId, Command, CommandId, Event, Input, Output, Reply, Status};
 use crate::error::{EngineError, StateError, StopReason};
-use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State};
+use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State, Tips};
 use crate::timer::{Timer, Timers};
 use crate::window::Window;
 use chains::Stubs;
@@ -128,6 +128,8 @@ pub struct Engine {
     pull_due: bool,
     /// This connection was made in an epoch that is over.
     renew_session: bool,
+    /// A new epoch was entered, and the others are to hear of it once the rotation counts as seen.
+    announce_due: bool,
     /// The rotation that was sent, or stored, and has not been read in the log.
     rotating: Option<(CommandId, BlobId)>,
     /// Who waits for this device to be gone.
@@ -247,6 +249,7 @@ impl Engine {
             held: None,
             pull_due: false,
             renew_session: false,
+            announce_due: false,
             rotating: None,
             leaving: None,
             leave_said: false,
@@ -469,6 +472,7 @@ fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
         prev_expires: UnixMs(0),
         next_blob: 0,
         logged: None,
+        older: Tips::default(),
     }
 }
 

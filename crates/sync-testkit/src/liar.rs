@@ -18,11 +18,11 @@ use sync_engine::{Command, CommandId, EngineError, Event, Input, Reply};
 use sync_types::{DeviceId, Message, RelayAddress};
 use zeroize::Zeroizing;
 
-use device::{Wire, now, secret_of};
 pub use device::{Device, Disk};
+use device::{Wire, now, secret_of};
 pub use forge::{Forger, Plan};
-pub use relay::{Liar, Say, View, Words, hash_of, into_stub, renumber};
 use relay::Out;
+pub use relay::{Liar, Say, View, Words, hash_of, into_stub, renumber};
 
 /// What every push of a test starts with: no relay may ever see it.
 pub const PLAIN: &[u8] = b"plain text: ";

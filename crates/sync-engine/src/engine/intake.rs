@@ -13,7 +13,7 @@ use super::heads::{Fold, first_head};
 use super::link::Request;
 use crate::api::{Blob, Break, Event, Refused};
 use crate::error::EngineError;
-use crate::rows::{ProgressRow, Restore};
+use crate::rows::ProgressRow;
 use crate::timer::Timer;
 use crate::window::{Opened, Window};
 
@@ -67,7 +67,7 @@ impl Engine {
             seen_cursor: Cursor::ZERO,
             head: Some(first_head(&group_id, &store_id)),
             joined: None,
-            restore: Restore::No,
+            restore: self.state.progress.restore,
             restored_at: self.state.progress.restored_at,
         };
         self.forget_heads();
@@ -125,15 +125,26 @@ impl Engine {
                 if entry.payload.is_none() {
                     stubs = Some(entry.cursor);
                 }
-                self.take_in(entry)?;
+                if let Err(error) = self.take_in(entry) {
+                    self.store_progress();
+                    return Err(error);
+                }
+            }
+            if self.stopped.is_some() {
+                // Removed: what comes after is not for this device.
+                break;
             }
         }
         if !has_more && known > self.state.progress.seen_cursor {
-            // The log ends before the newest cursor: what was there is deleted.
-            self.skip_to(known);
+            // The log ends before the newest cursor that the relay has named. Whatever was there is gone;
+            // what comes after it is told by its own cursor.
+            self.truncated(known);
+            if self.max_cursor == known {
+                self.max_cursor = self.state.progress.seen_cursor;
+            }
         }
         if let Some(up_to) = stubs {
-            self.event(Event::HistoryTruncated { up_to });
+            self.truncated(up_to);
         }
         self.store_progress();
         Ok(())
@@ -181,8 +192,7 @@ impl Engine {
     /// A blob of this device is in the log, and everything before it was read.
     fn log_own(&mut self, place: &Place, hash: BlobHash) {
         let chain = &mut self.state.chain;
-        if place.chain_id == chain.chain_id && chain.logged.as_ref().is_none_or(|tip| tip.seq < place.seq) {
-            chain.logged = Some(Tip { chain_id: place.chain_id, seq: place.seq, hash });
+        if chain.log(&Tip { chain_id: place.chain_id, seq: place.seq, hash }) {
             let change = chain.change();
             self.store([change]);
         }
@@ -196,6 +206,10 @@ impl Engine {
             _ => return Err(EngineError::RelayMisbehaved),
         };
         let (cursor, blob_id, sender) = (entry.cursor, entry.blob_id, entry.sender_id);
+        if cursor != self.state.progress.seen_cursor.next() {
+            // Between the last one and this one there was something.
+            self.truncated(cursor.prev());
+        }
         self.fold(Fold { cursor, blob_id, sender, hash });
         let item = match &entry.payload {
             None => {
@@ -220,6 +234,9 @@ impl Engine {
             }
         }
         self.keep(cursor, item);
+        if std::mem::take(&mut self.announce_due) {
+            self.announce();
+        }
         Ok(())
     }
 
@@ -251,12 +268,6 @@ impl Engine {
 
     fn refuse(&mut self, entry: &StoredBlob, why: Refused) {
         self.event(Event::BlobRefused { cursor: entry.cursor, sender: entry.sender_id, why });
-    }
-
-    /// Moves on past what is not in the log any more.
-    fn skip_to(&mut self, cursor: Cursor) {
-        self.lose_head();
-        self.keep(cursor, None);
     }
 
     /// Moves on to `cursor`, and keeps the blob there for the app while there is room.
@@ -352,7 +363,7 @@ impl Engine {
 pub(super) fn check_order(page: &PullResponse, after: Cursor) -> Result<(), EngineError> {
     let starts = page.blobs.first().is_none_or(|first| first.cursor > after);
     let ascending = page.blobs.windows(2).all(|pair| pair[0].cursor < pair[1].cursor);
-    let reach = page.blobs.last().is_none_or(|last| last.cursor == page.max_cursor);
+    let reach = page.blobs.last().map_or(after, |last| last.cursor) == page.max_cursor;
     let progresses = !(page.has_more && page.blobs.is_empty());
     if starts && ascending && reach && progresses { Ok(()) } else { Err(EngineError::RelayMisbehaved) }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use sync_e2ee::{BlobContext, Content, Kind, Place, SealError, SealOptions, Seen, blob};
+use sync_e2ee::{BlobContext, Content, Kind, MAX_TIPS, Place, SealError, SealOptions, Seen, blob};
 use sync_types::limits::{MAX_BATCH, SEAL_OVERHEAD};
 use sync_types::{
     BlobHash, BlobId, Cursor, Epoch, ErrorBody, ErrorCode, Message, Push, PushAck, PushBatch, PushBatchAck,
@@ -16,7 +16,7 @@ use super::sent::Kept;
 use super::{Engine, Then, new_chain};
 use crate::api::{CommandId, Event, Reply};
 use crate::error::EngineError;
-use crate::rows::{OutboxRow, Restore};
+use crate::rows::{ChainRow, OutboxRow, Restore, Tips};
 use crate::timer::Timer;
 
 /// Sealed bytes that may wait.
@@ -337,7 +337,9 @@ impl Engine {
     /// The log holds something else where this device's chain goes on, as after its store was restored from
     /// a backup: what waits gets new ids and its place in a new chain.
     fn restart_chain(&mut self) {
-        self.state.chain = new_chain(&mut self.rng);
+        let mut older = Tips(self.state.chain.tips());
+        older.0.drain(..older.0.len().saturating_sub(MAX_TIPS - 1));
+        self.state.chain = ChainRow { older, ..new_chain(&mut self.rng) };
         let change = self.state.chain.change();
         self.store([change]);
         self.outbox.restart_due = false;
@@ -349,8 +351,11 @@ impl Engine {
         self.outbox.reseal_due = false;
         let mut rows = std::mem::take(&mut self.outbox.rows);
         let new_chain = self.state.chain.next_seq == 0;
-        let mut prev = self.state.chain.logged.as_ref().map(|tip| tip.hash);
-        for waiting in &mut rows {
+        let logged = self.state.chain.logged.clone();
+        let mut prev = logged.as_ref().map(|tip| tip.hash);
+        // What was in a log that is lost goes back as it was: others know it.
+        let known = |row: &OutboxRow| logged.as_ref().is_some_and(|tip| row.seq <= tip.seq);
+        for waiting in rows.iter_mut().filter(|waiting| new_chain || !known(&waiting.row)) {
             self.reseal_row(waiting, new_chain, &mut prev);
         }
         self.outbox.bytes = rows.iter().map(|waiting| waiting.row.payload.len()).sum();

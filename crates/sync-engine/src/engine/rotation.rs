@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use sync_e2ee::{
     EpochSecret, RotationContent, RotationContext, Tip, open_lockbox, open_rotation, seal_rotation,
 };
-use sync_types::{DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob};
+use sync_types::{
+    BlobHash, Cursor, DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob,
+};
 
 use super::Engine;
 use super::link::Request;
@@ -58,7 +60,7 @@ impl Engine {
     pub(super) fn rotated(&mut self, entry: &StoredBlob, payload: &[u8]) {
         match self.judge(entry, payload) {
             Some(Verdict::Known(_, None)) => {}
-            Some(Verdict::Known(epoch, Some(content))) => self.close_epoch(epoch, entry, &content),
+            Some(Verdict::Known(epoch, Some(content))) => self.learn_cut(epoch, entry, &content),
             Some(Verdict::Next(next)) => {
                 let (link, secret, content) = *next;
                 if entry.sender_id == self.me() {
@@ -133,14 +135,16 @@ impl Engine {
 
         let roster: BTreeSet<_> = content.roster.iter().map(|entry| entry.device_id).collect();
         self.update_roster(content, &roster, by);
-        self.close_epoch(epoch, entry, content);
+        let cut = cut_of(content);
+        self.hold_to(&cut, entry);
+        self.close_epoch(epoch, cut, content);
         self.event(Event::KeyRotated { epoch, by });
 
         // What the window holds was opened before it was known what counts.
         self.window = Window::at(self.position());
         self.renew_session = true;
         self.outbox.reseal_due = true;
-        self.announce();
+        self.announce_due = true;
         if let Some((id, _)) = self.rotating.take_if(|(_, blob_id)| *blob_id == entry.blob_id) {
             self.reply_when_stored(id, Reply::Done);
         }
@@ -152,7 +156,8 @@ impl Engine {
         for entry in content.roster.iter().filter(|entry| entry.device_id != me) {
             let peer = self.state.peers.entry(entry.device_id).or_default();
             peer.standing = Standing::Member;
-            if peer.name.is_none() {
+            // Whoever was removed could have renamed others in the epoch that is over.
+            if entry.name.is_some() {
                 (peer.name, peer.platform) = (entry.name.clone(), entry.platform.clone());
             }
             changes.push(peer.change(&entry.device_id));
@@ -174,25 +179,65 @@ impl Engine {
         }
     }
 
-    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it.
-    fn close_epoch(&mut self, epoch: Epoch, entry: &StoredBlob, content: &RotationContent) {
-        let closed = epoch - 1;
-        if self.state.cuts.contains_key(&closed) {
+    /// A rotation from before this device was a member says where an epoch ended.
+    fn learn_cut(&mut self, epoch: Epoch, entry: &StoredBlob, content: &RotationContent) {
+        if self.state.cuts.contains_key(&(epoch - 1)) {
             return;
         }
-        let devices = content.roster.iter().chain(&content.removed);
-        let mut ends: Vec<_> = devices
-            .flat_map(|device| {
-                device.tips.iter().map(|tip| ChainEnd { device_id: device.device_id, tip: tip.clone() })
-            })
-            .collect();
-        ends.sort_by_key(|end| (end.device_id, end.tip.chain_id));
-        let cut = CutRow { ends };
-        self.store([cut.change(closed)]);
-        if epoch == self.epoch() {
-            self.hold_to(&cut, entry);
+        let cut = cut_of(content);
+        if self.is_history(entry.cursor) {
+            self.check_history(&cut, entry.cursor);
         }
-        self.state.cuts.insert(closed, cut);
+        self.close_epoch(epoch, cut, content);
+    }
+
+    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it.
+    fn close_epoch(&mut self, epoch: Epoch, mut cut: CutRow, content: &RotationContent) {
+        let mut changes = Vec::new();
+        for (device_id, peer) in &mut self.state.peers {
+            for chain in &mut peer.chains {
+                let end = cut.end(device_id, &chain.chain_id);
+                // Either the blob that is contradicted is forged, or the one that contradicts it.
+                if let (Some(seq), Some(end)) = (chain.contradicted.take(), end) {
+                    end.tip = Tip { seq: seq.min(end.tip.seq), hash: BlobHash([0; 32]), ..end.tip };
+                }
+            }
+            changes.push(peer.change(device_id));
+        }
+        for gone in &content.removed {
+            let peer = self.state.peers.entry(gone.device_id).or_default();
+            if matches!(peer.standing, Standing::Unknown | Standing::Former) {
+                peer.standing = Standing::Removed;
+                changes.push(peer.change(&gone.device_id));
+            }
+        }
+        changes.push(cut.change(epoch - 1));
+        self.store(changes);
+        self.state.cuts.insert(epoch - 1, cut);
+    }
+
+    /// Compares what was read of the time before this device was a member with where an epoch ended.
+    fn check_history(&mut self, cut: &CutRow, cursor: Cursor) {
+        let (mut broken, mut missing) = (Vec::new(), false);
+        for (device_id, peer) in self.state.peers.iter().filter(|(device_id, _)| cut.names(device_id)) {
+            for chain in peer.chains.iter().filter(|chain| chain.history_next > 0) {
+                let tip = cut.tip(device_id, &chain.chain_id);
+                let next = tip.map_or(0, |tip| tip.seq.saturating_add(1));
+                missing |= chain.history_next < next;
+                let other =
+                    tip.is_some_and(|tip| chain.history_next == next && chain.history_hash != tip.hash);
+                if chain.history_next > next || other {
+                    let seq = if other { next - 1 } else { next };
+                    broken.push((*device_id, Break::Altered { seq }));
+                }
+            }
+        }
+        if missing {
+            self.truncated(cursor.prev());
+        }
+        for (sender, how) in broken {
+            self.event(Event::ChainBroken { sender, cursor, how });
+        }
     }
 
     /// Compares what was received with where the epoch ends.
@@ -218,12 +263,16 @@ impl Engine {
             }
             changes.push(peer.change(&device_id));
         }
-        let own = self.state.chain.logged.as_ref();
-        if let Some(own) = own
-            && cut.tip(&me, &own.chain_id).is_none_or(|tip| tip.seq < own.seq)
-        {
-            broken.push((me, Break::Missing { from: own.seq, to: own.seq + 1 }));
+        for own in self.state.chain.tips() {
+            if cut.tip(&me, &own.chain_id).is_none_or(|tip| tip.seq < own.seq) {
+                broken.push((me, Break::Missing { from: own.seq, to: own.seq.saturating_add(1) }));
+            }
         }
+        // Of what the relay has lost since, the rotation may know more than was read here.
+        for end in cut.ends.iter().filter(|end| end.device_id == me) {
+            self.state.chain.log(&end.tip);
+        }
+        changes.push(self.state.chain.change());
         self.store(changes);
         for (sender, how) in broken {
             self.event(Event::ChainBroken { sender, cursor: entry.cursor, how });
@@ -311,6 +360,15 @@ impl Engine {
         self.waiting.push_back((id, Wanted::Rotate(Wish { tries: wish.tries + 1, ..wish })));
         true
     }
+}
+
+/// Where an epoch ends, as the rotation after it says.
+fn cut_of(content: &RotationContent) -> CutRow {
+    let devices = content.roster.iter().chain(&content.removed);
+    let end = |device_id: DeviceId| move |tip: &Tip| ChainEnd { device_id, tip: tip.clone() };
+    let mut ends: Vec<_> = devices.flat_map(|device| device.tips.iter().map(end(device.device_id))).collect();
+    ends.sort_by_key(|end| (end.device_id, end.tip.chain_id));
+    CutRow { ends }
 }
 
 /// Brings a chain to where its epoch ends; what is wrong, if anything.

@@ -82,6 +82,16 @@ impl CutRow {
         let end = self.ends.iter().find(|e| e.device_id == *device_id && e.tip.chain_id == *chain_id)?;
         Some(&end.tip)
     }
+
+    /// The end of a chain.
+    pub(crate) fn end(&mut self, device_id: &DeviceId, chain_id: &ChainId) -> Option<&mut ChainEnd> {
+        self.ends.iter_mut().find(|e| e.device_id == *device_id && e.tip.chain_id == *chain_id)
+    }
+
+    /// Whether a device has a chain that ends here.
+    pub(crate) fn names(&self, device_id: &DeviceId) -> bool {
+        self.ends.iter().any(|end| end.device_id == *device_id)
+    }
 }
 
 impl Wire for CutRow {

@@ -150,5 +150,15 @@ fn what_outlived_its_neighbours_is_still_read() {
     peer.answer(&mut device, nonce, page);
     assert!(device.take_events().contains(&Event::HistoryTruncated { up_to: cursor(6) }));
     let page = read(&mut device, None);
-    assert_eq!((page.blobs.len(), page.max_cursor), (1, cursor(6)));
+    assert_eq!((page.blobs.len(), page.max_cursor, page.has_more), (1, cursor(3), false));
+    let page_end = page.end();
+    // Whatever comes next is told by its own cursor, not by what the relay says of the end.
+    let next = StoredBlob { cursor: cursor(7), ..sealed_by(&device, Some(&keys), 4, b"next") };
+    peer.say(&mut device, Notify { payload: None, ..notify(&next) });
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert_eq!(message, Message::Pull(Pull { after_cursor: cursor(3), limit: 0 }));
+    let page =
+        PullResponse { blobs: vec![next], has_more: false, max_cursor: cursor(7), oldest_cursor: cursor(7) };
+    peer.answer(&mut device, nonce, page);
+    assert_eq!(read(&mut device, Some(page_end)).max_cursor, cursor(7));
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sync_e2ee::{
-    BlobContext, Content, Control, DeviceName, EpochSecret, Invite, Kind, Place, RosterEntry, RotationContent,
-    RotationContext, SealOptions, blob, open_lockbox, open_rotation, seal_name, seal_rotation,
+    BlobContext, Content, Control, DeviceName, EpochSecret, Invite, Kind, Place, RosterEntry,
+    RotationContent, RotationContext, SealOptions, blob, open_lockbox, open_rotation, seal_name,
+    seal_rotation,
 };
 use sync_types::wire::encode;
 use sync_types::{
@@ -80,7 +81,8 @@ impl Forger {
 
     /// Whether it learns anything of what lies in the log: a blob, a rotation's secret or what is in it.
     pub fn learns(&self, entry: &StoredBlob) -> bool {
-        let Some(rotation) = entry.payload.as_deref().and_then(|payload| Rotation::decode(payload).ok()) else {
+        let Some(rotation) = entry.payload.as_deref().and_then(|payload| Rotation::decode(payload).ok())
+        else {
             return self.open(entry).is_some();
         };
         let context = RotationContext {
@@ -95,7 +97,8 @@ impl Forger {
             let own = sync_types::Lockbox { device_id: self.id(), sealed: lockbox.sealed };
             Rotation { lockboxes: vec![own], ..rotation.clone() }
         }));
-        let opens = |rotation: &Rotation| matches!(open_lockbox(rotation, &context, &self.secret), Ok(Some(_)));
+        let opens =
+            |rotation: &Rotation| matches!(open_lockbox(rotation, &context, &self.secret), Ok(Some(_)));
         boxes.iter().any(opens)
             || self.secrets.values().any(|secret| open_rotation(&rotation, &context, secret).is_ok())
     }
@@ -108,8 +111,7 @@ impl Forger {
 
     /// Seals something under an id.
     pub fn seal_as(&mut self, blob_id: BlobId, plan: &Plan) -> Vec<u8> {
-        let context =
-            BlobContext { group_id: self.group(), epoch: plan.epoch, sender: plan.sender, blob_id };
+        let context = BlobContext { group_id: self.group(), epoch: plan.epoch, sender: plan.sender, blob_id };
         let content = Content { kind: plan.kind, place: plan.place.clone(), body: plan.body.clone() };
         let keys = self.secrets.get(&plan.epoch).expect("a key that it has").keys();
         blob::seal(&keys, &context, &content, &SealOptions::default(), &mut self.rng).expect("a small blob")

@@ -154,7 +154,7 @@ impl Liar {
 
     /// The newest cursor of the log.
     pub fn newest(&self) -> Cursor {
-        self.log.last().map_or(self.oldest.prev(), |blob| blob.cursor)
+        self.log.last().map_or(Cursor::ZERO, |blob| blob.cursor).max(self.oldest.prev())
     }
 
     /// Puts something at the end of the log, and tells nobody.
@@ -239,7 +239,14 @@ impl Liar {
         }
     }
 
-    fn serve(&mut self, from: Number, device: DeviceId, epoch: Option<Epoch>, nonce: Nonce, request: Message) {
+    fn serve(
+        &mut self,
+        from: Number,
+        device: DeviceId,
+        epoch: Option<Epoch>,
+        nonce: Nonce,
+        request: Message,
+    ) {
         let answer = match (request.clone(), epoch) {
             (Message::Hello(hello), None) => {
                 self.hello(from, device, nonce, &hello);
@@ -285,7 +292,7 @@ impl Liar {
         }
         let shown = self.shown(from);
         let at = shown.iter().find(|blob| blob.cursor == acked).map(|blob| blob.blob_id);
-        let max_cursor = shown.last().map_or(self.oldest.prev(), |blob| blob.cursor);
+        let max_cursor = shown.last().map_or(Cursor::ZERO, |blob| blob.cursor).max(self.oldest.prev());
         let welcome = Welcome {
             version: PROTOCOL_VERSION,
             relay_id: "liar".to_owned(),

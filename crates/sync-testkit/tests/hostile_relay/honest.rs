@@ -2,9 +2,9 @@
 
 use sync_engine::{Command, Event, Reply, StopReason};
 use sync_testkit::liar::{World, into_stub, renumber};
-use sync_types::{Cursor, ErrorCode, Message};
+use sync_types::{Cursor, ErrorBody, ErrorCode, Message};
 
-use crate::tools::{cursor, no_alarms, roster};
+use crate::tools::{cursor, no_alarms, only_truncated, roster};
 
 #[test]
 fn devices_of_an_honest_relay_have_nothing_to_say_against_it() {
@@ -32,7 +32,9 @@ fn a_removal_is_no_cause_for_alarm() {
     let mut world = World::new(3);
     let gone = world.id(2);
     assert!(matches!(world.remove(0, &[2]), Ok(Reply::Done)));
-    assert!(matches!(world.devices[2].engine.status().stopped, Some(StopReason::Refused { code, .. }) if code == ErrorCode::DeviceRevoked));
+    assert!(
+        matches!(world.devices[2].engine.status().stopped, Some(StopReason::Refused { code, .. }) if code == ErrorCode::DeviceRevoked)
+    );
     for n in 0..2 {
         let removed = Event::DeviceRemoved { device_id: gone, by: Some(world.id(0)) };
         assert!(world.events(n).contains(&removed));
@@ -98,7 +100,10 @@ fn who_joins_after_rotations_reads_what_was_before() {
 fn who_joins_without_history_reads_what_comes() {
     let mut world = World::new(2);
     let before = world.push(0);
-    assert!(matches!(world.ask(0, Command::Rotate { remove: Vec::new(), keep_history: false }), Ok(Reply::Done)));
+    assert!(matches!(
+        world.ask(0, Command::Rotate { remove: Vec::new(), keep_history: false }),
+        Ok(Reply::Done)
+    ));
     let after = world.push(1);
     let joiner = world.join(1);
     let read = world.read(joiner);
@@ -110,16 +115,12 @@ fn who_joins_without_history_reads_what_comes() {
 #[test]
 fn two_that_rotate_at_once_both_have_their_way() {
     let mut world = World::new(3);
-    // Both decide before either hears of the other.
-    world.relay.lie({
-        let mut held = None;
-        move |say| match (&say.request, held.take()) {
-            (Some(Message::Rotate(_)), None) => {
-                held = Some(());
-                vec![sync_types::ErrorBody::new(ErrorCode::Behind).into()]
-            }
-            _ => vec![say.message],
+    let mut refused = false;
+    world.relay.lie(move |say| match say.request {
+        Some(Message::Rotate(_)) if !std::mem::replace(&mut refused, true) => {
+            vec![ErrorBody::new(ErrorCode::Behind).into()]
         }
+        _ => vec![say.message],
     });
     assert!(matches!(world.remove(0, &[]), Ok(Reply::Done)));
     assert!(matches!(world.remove(1, &[2]), Ok(Reply::Done)));
@@ -143,7 +144,7 @@ fn blobs_that_expired_unread_are_missed_and_nobody_is_blamed() {
     world.push(1);
     world.connect(2);
     world.wait(1);
-    assert_eq!(world.alarms(2), [Event::HistoryTruncated { up_to: *cursors.last().unwrap() }]);
+    assert!(only_truncated(&mut world, 2, *cursors.last().unwrap()));
     world.goes_on(&[]);
     no_alarms(&mut world, &[0, 1, 2]);
 }
@@ -162,7 +163,7 @@ fn blobs_that_were_dropped_unread_are_missed_and_nobody_is_blamed() {
     world.push(1);
     world.connect(2);
     world.wait(1);
-    assert_eq!(world.alarms(2), [Event::HistoryTruncated { up_to: newest }]);
+    assert!(only_truncated(&mut world, 2, newest));
     world.goes_on(&[]);
     no_alarms(&mut world, &[0, 1, 2]);
 }
@@ -180,7 +181,7 @@ fn a_joiner_misses_what_made_room_and_blames_nobody() {
     let joiner = world.join(1);
     world.wait(1);
     world.read(joiner);
-    assert_eq!(world.alarms(joiner), [Event::HistoryTruncated { up_to: cursor(dropped as u64 - 2) }]);
+    assert!(only_truncated(&mut world, joiner, cursor(dropped as u64 - 2)));
     world.goes_on(&[]);
     no_alarms(&mut world, &[0, 1, joiner]);
 }
@@ -360,9 +361,9 @@ fn an_old_copy_of_the_relays_database_is_a_reset() {
     world.wait(60);
     world.read(1);
     assert!(world.has_read(1, &kept) && world.has_read(1, &lost));
-    for n in 0..2 {
-        assert_eq!(world.alarms(n), [Event::RelayReset], "device {n}");
-    }
+    assert_eq!(world.alarms(0), [Event::RelayReset]);
+    // By the time that the other one comes, all is as it was.
+    no_alarms(&mut world, &[1]);
     world.goes_on(&[]);
     assert_ne!(world.relay.newest(), Cursor::ZERO);
 }

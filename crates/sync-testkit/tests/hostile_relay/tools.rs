@@ -1,6 +1,6 @@
 //! What tests do often.
 
-use sync_engine::{Command, Reply};
+use sync_engine::{Command, Event, Reply};
 use sync_testkit::liar::World;
 use sync_types::{Cursor, DeviceId};
 
@@ -23,4 +23,11 @@ pub fn roster(world: &mut World, n: usize) -> Vec<DeviceId> {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Whether a device has said that blobs up to a cursor are missing, and nothing worse.
+pub fn only_truncated(world: &mut World, n: usize, up_to: Cursor) -> bool {
+    let alarms = world.alarms(n);
+    let known = alarms.contains(&Event::HistoryTruncated { up_to });
+    known && alarms.iter().all(|event| matches!(event, Event::HistoryTruncated { .. }))
 }
