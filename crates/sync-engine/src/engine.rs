@@ -128,7 +128,7 @@ pub struct Engine {
     pull_due: bool,
     /// This connection was made in an epoch that is over.
     renew_session: bool,
-    /// A new epoch was entered, and the others are to hear of it once the rotation counts as seen.
+    /// An epoch was entered, and this device has to show itself in it.
     announce_due: bool,
     /// The rotation that was sent, or stored, and has not been read in the log.
     rotating: Option<(CommandId, BlobId)>,
@@ -366,6 +366,10 @@ impl Engine {
 
     /// Does what can be done now: called at the end of every step.
     fn advance(&mut self) {
+        // Not in the midst of the log: an announcement says how far that was seen.
+        if std::mem::take(&mut self.announce_due) {
+            self.announce();
+        }
         self.serve_local();
         self.connect_if_wanted();
         self.settle_connects();

@@ -234,9 +234,6 @@ impl Engine {
             }
         }
         self.keep(cursor, item);
-        if std::mem::take(&mut self.announce_due) {
-            self.announce();
-        }
         Ok(())
     }
 

@@ -344,6 +344,7 @@ impl Engine {
         self.store([change]);
         self.outbox.restart_due = false;
         self.reseal();
+        self.announce();
     }
 
     /// Seals everything that waits again, for the newest epoch and the end of the chain as it is in the log.

@@ -147,8 +147,7 @@ impl Engine {
             return;
         }
         // A rotation needs the log to stand still for a moment.
-        let rotates = self.waiting.iter().any(|(_, wanted)| matches!(wanted, Wanted::Rotate(_)));
-        if !rotates && self.rotating.is_none() {
+        if !self.rotation_waits() {
             self.send_outbox();
         }
         let waiting = std::mem::take(&mut self.waiting);

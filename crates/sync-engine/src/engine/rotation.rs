@@ -307,11 +307,18 @@ impl Engine {
         true
     }
 
+    /// Whether the outbox has to stand still for a rotation: not before the others know this device.
+    pub(super) fn rotation_waits(&self) -> bool {
+        let wanted = self.waiting.iter().any(|(_, wanted)| matches!(wanted, Wanted::Rotate(_)));
+        self.rotating.is_some() || (wanted && self.state.chain.logged.is_some())
+    }
+
     /// Nothing is under way that would make the log grow, and all of it was read.
     fn is_settled(&self) -> bool {
         let busy = self.asked(|r| matches!(r, Request::Push | Request::Sync { .. } | Request::Rotate { .. }));
         let read = self.state.progress.seen_cursor >= self.max_cursor && !self.pull_due;
-        !busy && read && !self.renew_session && self.rotating.is_none() && !self.is_catching_up()
+        let known = self.state.chain.logged.is_some();
+        known && !busy && read && !self.renew_session && self.rotating.is_none() && !self.is_catching_up()
     }
 
     fn seal_rotation(&mut self, wish: &Wish) -> Option<Rotate> {

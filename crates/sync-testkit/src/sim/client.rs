@@ -8,7 +8,7 @@ use sync_engine::{
     BatchId, Change, Command, CommandId, Engine, EngineError, Event, Input, NewDevice, Output, Page, PageEnd,
     Reply, SealedInvite,
 };
-use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, InviteKey, LookupKey, RelayAddress};
+use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, ErrorCode, InviteKey, LookupKey, RelayAddress};
 use zeroize::Zeroizing;
 
 use super::{Conn, ConnId, Happening, Pipe, World};
@@ -58,6 +58,8 @@ pub(super) struct Client {
     agrees: bool,
     /// It is a member, or it was one.
     pub(super) joined: bool,
+    /// Somebody has asked to remove it.
+    doomed: bool,
     /// Somebody has removed it.
     pub(super) removed: bool,
 }
@@ -93,6 +95,7 @@ impl Client {
             next_command: 0,
             agrees: false,
             joined: false,
+            doomed: false,
             removed: false,
         }
     }
@@ -190,6 +193,7 @@ impl World {
         if members.len() >= 2 && self.chance(2) {
             let whom = members[self.below(members.len() as u64) as usize];
             remove.push(self.clients[whom].id);
+            self.clients[whom].doomed = true;
         }
         self.command(n, Asked::Rotate, Command::Rotate { remove, keep_history: true })
     }
@@ -390,6 +394,9 @@ impl World {
                     }
                     (Asked::Push(_), Err(EngineError::OutboxFull)) => {}
                     (Asked::Connect, Ok(Reply::Done) | Err(EngineError::Unreachable)) => {}
+                    (Asked::Connect, Err(EngineError::Refused { code: ErrorCode::EpochStale, .. })) => {
+                        self.clients[n].removed |= self.clients[n].app.acked.is_empty();
+                    }
                     (Asked::Read, Ok(Reply::Page(page))) => self.app_saves(n, page)?,
                     (Asked::Pull { after }, Ok(Reply::Page(page))) => ascending(&page, after)?,
                     (Asked::Invite { guest }, Ok(Reply::Invite(invite))) => {
@@ -415,6 +422,10 @@ impl World {
         {
             client.removed = true;
         }
+        let stopped = matches!(event, Event::Disconnected { stopped: Some(_) });
+        // A newcomer that nobody has heard of when the key is changed stays outside, too.
+        let outside = self.clients[n].doomed || self.clients[n].app.acked.is_empty();
+        self.clients[n].removed |= stopped && outside;
         let removed = self.clients[n].removed;
         let app = &mut self.clients[n].app;
         match event {
