@@ -122,7 +122,7 @@ impl Engine {
         for entry in page.blobs {
             // An acknowledged push may have brought this device further meanwhile.
             if entry.cursor > self.state.progress.seen_cursor {
-                if entry.payload.is_none() {
+                if entry.payload.is_none() && entry.sender_id != self.me() {
                     stubs = Some(entry.cursor);
                 }
                 if let Err(error) = self.take_in(entry) {
@@ -200,11 +200,7 @@ impl Engine {
 
     /// Takes in the next blob of the log.
     fn take_in(&mut self, entry: StoredBlob) -> Result<(), EngineError> {
-        let hash = match (&entry.payload, entry.hash) {
-            (Some(payload), None) => blob::hash(payload),
-            (None, Some(hash)) => hash,
-            _ => return Err(EngineError::RelayMisbehaved),
-        };
+        let hash = hash_of(&entry)?;
         let (cursor, blob_id, sender) = (entry.cursor, entry.blob_id, entry.sender_id);
         if cursor != self.state.progress.seen_cursor.next() {
             // Between the last one and this one there was something.
@@ -363,6 +359,15 @@ pub(super) fn check_order(page: &PullResponse, after: Cursor) -> Result<(), Engi
     let reach = page.blobs.last().map_or(after, |last| last.cursor) == page.max_cursor;
     let progresses = !(page.has_more && page.blobs.is_empty());
     if starts && ascending && reach && progresses { Ok(()) } else { Err(EngineError::RelayMisbehaved) }
+}
+
+/// The hash of a blob, or of what has expired.
+pub(super) fn hash_of(entry: &StoredBlob) -> Result<BlobHash, EngineError> {
+    match (&entry.payload, entry.hash) {
+        (Some(payload), None) => Ok(blob::hash(payload)),
+        (None, Some(hash)) => Ok(hash),
+        _ => Err(EngineError::RelayMisbehaved),
+    }
 }
 
 pub(super) fn opened(entry: &StoredBlob, content: Content) -> Opened {

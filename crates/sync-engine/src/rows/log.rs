@@ -103,17 +103,19 @@ impl Wire for CutRow {
     }
 }
 
-/// Some of the heads that this device has held, one after the other.
+/// Some of what this device was shown, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeadsRow(pub(crate) Vec<Head>);
 
 record! {
-    /// What this device was shown up to a cursor.
+    /// What this device was shown at a cursor, and up to there.
     pub(crate) struct Head {
         /// The cursor.
         cursor: Cursor,
-        /// The head there.
-        head: [u8; 32],
+        /// Which blob lay there.
+        entry: [u8; 16],
+        /// The head there; unknown after a gap in the log.
+        head: Option<[u8; 32]>,
     }
 }
 

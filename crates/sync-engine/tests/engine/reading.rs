@@ -4,7 +4,7 @@ use sync_engine::{Command, Event, Input, Refused, Reply};
 use sync_types::{BlobId, Cursor, Message, Notify, Pull, PullResponse, StoredBlob, UnixMs, Welcome};
 
 use crate::common::{Peer, cursor, welcome};
-use crate::steps::{entry, joined, notify, online, read, sealed_by};
+use crate::steps::{announced, entry, joined, notify, online, read, sealed_by};
 
 #[test]
 fn an_acknowledgement_leaves_only_after_it_is_durable() {
@@ -114,7 +114,7 @@ fn a_page_of_before_a_reset_says_nothing_of_the_log_after_it() {
 
 #[test]
 fn a_page_that_did_not_reach_the_app_is_given_again() {
-    let (mut device, mut peer, keys) = joined();
+    let (mut device, mut peer, keys, announcement) = announced();
     let blob = sealed_by(&device, Some(&keys), 2, b"precious");
     peer.say(&mut device, notify(&blob));
     let lost = read(&mut device, None);
@@ -124,7 +124,11 @@ fn a_page_that_did_not_reach_the_app_is_given_again() {
     let id = device.command(Command::Read { limit: 0, has: None });
     let (nonce, message) = peer.receive_one(&mut device);
     assert_eq!(message, Message::Pull(Pull { after_cursor: Cursor::ZERO, limit: 100 }));
-    let own = StoredBlob { sender_id: device.engine.status().device_id, ..entry(&device, 1, vec![1; 60]) };
+    let own = StoredBlob {
+        sender_id: device.engine.status().device_id,
+        blob_id: announcement.blob_id,
+        ..entry(&device, 1, announcement.payload)
+    };
     let page = PullResponse {
         blobs: vec![own, blob],
         has_more: false,
