@@ -330,6 +330,8 @@ record! {
         void: bool,
         /// By which the push is known again, if it is asked for twice.
         token: Option<[u8; 16]>,
+        /// It was in a log that the relay has lost: it must come back as it was.
+        fixed: bool,
     }
 }
 

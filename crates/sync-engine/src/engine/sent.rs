@@ -140,8 +140,9 @@ impl Engine {
             let expired = |kept: &Kept| kept.sent.expires.0 != 0 && kept.sent.expires <= now;
             if self.sent.rows.get(index).is_some_and(expired) {
                 self.drop_sent(index);
-            } else if let Some(kept) = self.sent.pop(index) {
-                self.store([SentRow::delete(kept.position)]);
+            } else if let Some(mut kept) = self.sent.pop(index) {
+                kept.row.fixed = true;
+                self.store([SentRow::delete(kept.position), kept.row.change(kept.position)]);
                 lost.push(kept);
             }
         }
