@@ -157,7 +157,7 @@ fn broken(sender: DeviceId, cursor: Cursor, from: u64, to: u64) -> Event {
 }
 
 /// Whether a promise to keep something is over; 0 is never.
-fn is_over(expires: UnixMs, now: UnixMs) -> bool {
+pub(super) fn is_over(expires: UnixMs, now: UnixMs) -> bool {
     expires.0 != 0 && expires <= now.plus(CLOCK_SLACK)
 }
 

@@ -148,6 +148,14 @@ impl Engine {
         self.arrive(fold.cursor);
     }
 
+    /// Whether just this was shown, or it is not known any more what was.
+    pub(super) fn was_shown(&self, fold: &Fold) -> bool {
+        match self.heads.find(fold.cursor) {
+            Some(shown) => shown.entry == fold.entry(),
+            None => !self.heads.reaches(fold.cursor),
+        }
+    }
+
     /// Whether a page after `after` holds what was shown before, up to what was `seen` then. What is gone
     /// without having reached the app is told.
     pub(super) fn compare_again(
@@ -163,11 +171,7 @@ impl Engine {
             let hash = hash_of(entry)?;
             let StoredBlob { blob_id, cursor, sender_id: sender, .. } = *entry;
             let fold = Fold { cursor, blob_id, sender, hash };
-            let other = match self.heads.find(cursor) {
-                Some(before) => before.entry != fold.entry(),
-                None => self.heads.reaches(cursor),
-            };
-            if other {
+            if !self.was_shown(&fold) {
                 return Err(EngineError::RelayMisbehaved);
             }
             if entry.payload.is_none() && sender != me {

@@ -11,9 +11,10 @@ use super::Engine;
 use super::chains::link_hash;
 use super::heads::{Fold, first_head};
 use super::link::Request;
+use super::sent::Again;
 use crate::api::{Blob, Break, Event, Refused};
 use crate::error::EngineError;
-use crate::rows::ProgressRow;
+use crate::rows::{ProgressRow, Standing};
 use crate::timer::Timer;
 use crate::window::{Opened, Window};
 
@@ -180,12 +181,16 @@ impl Engine {
         link: Option<(u64, BlobHash)>,
     ) {
         self.max_cursor = self.max_cursor.max(cursor);
+        let fold = Fold { cursor, blob_id, sender: self.me(), hash };
         if cursor == self.state.progress.seen_cursor.next() {
-            self.fold(Fold { cursor, blob_id, sender: self.me(), hash });
+            self.fold(fold);
             if let Some((seq, link)) = link {
                 self.log_own(&Place { seq, ..Place::first(self.state.chain.chain_id) }, link);
             }
             self.keep(cursor, None);
+        } else if cursor <= self.state.progress.seen_cursor && !self.was_shown(&fold) {
+            let seq = link.map_or(0, |(seq, _)| seq);
+            self.own_broken(cursor, Break::Missing { from: seq, to: seq + 1 });
         }
     }
 
@@ -206,10 +211,13 @@ impl Engine {
             // Between the last one and this one there was something.
             self.truncated(cursor.prev());
         }
+        self.miss_kept(Some((cursor, blob_id)));
         self.fold(Fold { cursor, blob_id, sender, hash });
         let item = match &entry.payload {
             None => {
-                self.stubs.saw(sender, hash);
+                if self.standing(&sender) != Standing::Unknown {
+                    self.stubs.saw(sender, hash);
+                }
                 None
             }
             Some(payload) if Rotation::is_one(payload) => {
@@ -239,24 +247,26 @@ impl Engine {
         if let Some(content) = &opened {
             self.log_own(&content.place, link_hash(content, hash));
         }
-        match self.queued_hash(&entry.blob_id) {
-            Some(queued) if queued == hash => return self.settle_front(&entry.blob_id, entry.cursor),
-            Some(_) => return self.outbox.restart_due = true,
-            None => {}
-        }
-        match (self.saw_kept(entry.cursor, &entry.blob_id, &hash), opened) {
-            (Some(true), _) => {}
-            (Some(false), Some(content)) => {
-                let how = Break::Altered { seq: content.place.seq };
-                self.event(Event::ChainBroken { sender: entry.sender_id, cursor: entry.cursor, how });
-            }
+        let seq = opened.as_ref().map_or(0, |content| content.place.seq);
+        match (self.queued_hash(&entry.blob_id), self.saw_kept(entry.cursor, &entry.blob_id, &hash), opened) {
+            (Some(queued), ..) if queued == hash => self.settle_front(&entry.blob_id, entry.cursor),
+            (None, Some(Again::Same), _) => {}
+            (None, Some(Again::Elsewhere), _) => self.own_broken(entry.cursor, Break::Repeated { seq }),
+            (.., None) => self.refuse(entry, Refused::Unreadable),
+            (None, Some(Again::Other), Some(_)) => self.own_broken(entry.cursor, Break::Altered { seq }),
+            // It was pushed under this id before, by what this store was restored from.
+            (Some(_), ..) => self.outbox.restart_due = true,
             // The log is ahead of this store: it was restored from a backup.
-            (None, Some(Content { place, .. })) => {
+            (None, None, Some(Content { place, .. })) => {
                 let chain = &self.state.chain;
                 self.outbox.restart_due |= place.chain_id == chain.chain_id && place.seq >= chain.next_seq;
             }
-            (_, None) => self.refuse(entry, Refused::Unreadable),
         }
+    }
+
+    /// Something is wrong with this device's own blobs, as the relay shows them.
+    pub(super) fn own_broken(&mut self, cursor: Cursor, how: Break) {
+        self.event(Event::ChainBroken { sender: self.me(), cursor, how });
     }
 
     fn refuse(&mut self, entry: &StoredBlob, why: Refused) {
@@ -287,13 +297,20 @@ impl Engine {
         if self.renew_session {
             return self.renew();
         }
+        if self.rotation_is_lost() {
+            return self.misbehaved();
+        }
+        self.miss_kept(None);
         let seen = Some(self.state.progress.seen_cursor);
         if self.reached_end && self.checked_end == seen && self.relay_epoch <= self.epoch() {
             return;
         }
         self.checked_end = seen;
         if self.relay_epoch > self.epoch() {
-            self.event(Event::RotationWithheld { epoch: self.relay_epoch });
+            if self.relay_epoch > self.withheld {
+                self.withheld = self.relay_epoch;
+                self.event(Event::RotationWithheld { epoch: self.relay_epoch });
+            }
             self.relay_epoch = self.epoch();
         }
         self.reached_end = true;

@@ -413,6 +413,7 @@ impl Engine {
             // The log holds a rotation that this device has yet to read.
             Some(ErrorCode::EpochStale) => {
                 self.pull_due = true;
+                self.relay_epoch = self.relay_epoch.max(self.epoch() + 1);
                 self.push_pause(error);
             }
             // One blob of a batch spoils it: find out which.

@@ -128,8 +128,9 @@ impl Engine {
 
     /// The relay names a device.
     pub(super) fn met(&mut self, device: DeviceId) {
-        let known = self.standing(&device) == Standing::Member || self.strangers.reported.contains(&device);
-        if !known && self.strangers.devices.len() < MAX_STRANGERS {
+        let Strangers { devices, reported, .. } = &self.strangers;
+        let known = self.standing(&device) == Standing::Member || reported.contains(&device);
+        if !known && devices.len() + reported.len() < MAX_STRANGERS {
             let until = self.now.mono.plus(PATIENCE);
             self.strangers.devices.entry(device).or_insert(until);
             self.watch_strangers();

@@ -6,7 +6,8 @@ use sync_e2ee::{
     EpochSecret, RotationContent, RotationContext, Tip, open_lockbox, open_rotation, seal_rotation,
 };
 use sync_types::{
-    BlobHash, Cursor, DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob,
+    BlobHash, BlobId, Cursor, DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation,
+    StoredBlob,
 };
 
 use super::Engine;
@@ -26,6 +27,15 @@ pub(super) struct Wish {
     pub(super) remove: Vec<DeviceId>,
     pub(super) keep_history: bool,
     pub(super) tries: u32,
+}
+
+/// A rotation that is under way.
+#[derive(Debug)]
+pub(super) struct Rotating {
+    pub(super) id: CommandId,
+    pub(super) blob_id: BlobId,
+    /// The relay says that it is in the log.
+    pub(super) acked: bool,
 }
 
 /// What a rotation in the log means to this device.
@@ -145,8 +155,8 @@ impl Engine {
         self.renew_session = true;
         self.outbox.reseal_due = true;
         self.announce_due = true;
-        if let Some((id, _)) = self.rotating.take_if(|(_, blob_id)| *blob_id == entry.blob_id) {
-            self.reply_when_stored(id, Reply::Done);
+        if let Some(done) = self.rotating.take_if(|rotating| rotating.blob_id == entry.blob_id) {
+            self.reply_when_stored(done.id, Reply::Done);
         }
     }
 
@@ -299,7 +309,7 @@ impl Engine {
         }
         match self.seal_rotation(wish) {
             Some(rotate) => {
-                self.rotating = Some((id, rotate.blob_id));
+                self.rotating = Some(Rotating { id, blob_id: rotate.blob_id, acked: false });
                 self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish: wish.clone() });
             }
             None => self.reply(id, Err(EngineError::NoGroup)),
@@ -349,7 +359,15 @@ impl Engine {
             return Err(EngineError::RelayMisbehaved);
         }
         self.max_cursor = self.max_cursor.max(ack.cursor);
+        if let Some(rotating) = &mut self.rotating {
+            rotating.acked = true;
+        }
         Ok(())
+    }
+
+    /// Whether the log was read to its end without the rotation that the relay has acknowledged.
+    pub(super) fn rotation_is_lost(&self) -> bool {
+        self.rotating.as_ref().is_some_and(|rotating| rotating.acked)
     }
 
     /// ERROR in answer to ROTATE.

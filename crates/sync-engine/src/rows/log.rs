@@ -24,6 +24,9 @@ record! {
 }
 
 impl SentRow {
+    /// The generation of what the relay has acknowledged and does not show.
+    pub(crate) const NOWHERE: u32 = u32::MAX;
+
     pub(crate) fn change(&self, position: u64) -> Change {
         put(sent_key(position), self)
     }
