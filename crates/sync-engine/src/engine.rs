@@ -21,7 +21,7 @@ use sync_e2ee::{DeviceName, EpochKeys};
 use sync_types::limits::DEFAULT_MAX_BLOB;
 use sync_types::{
     AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, MonoMs, Nonce, Now,
-    RelayAddress, StoreId, UnixMs,
+    RelayAddress, Rotate, StoreId, UnixMs,
 };
 use zeroize::Zeroizing;
 
@@ -65,6 +65,8 @@ enum Then {
     Send(u64),
     /// The app's cursor may be told; with the blob there, where known.
     Ack(Cursor, Option<BlobId>),
+    /// The rotation may leave.
+    Rotate(Box<(CommandId, Wish, Rotate)>),
 }
 
 /// A client of one relay, in at most one group. See the [crate](crate) for the loop around it.
@@ -258,6 +260,7 @@ impl Engine {
             leave_said: false,
         };
         engine.derive_keys();
+        engine.unfix_what_was_cut();
         engine
     }
 
@@ -309,7 +312,7 @@ impl Engine {
             pending_push: self.outbox.len(),
             default_ttl: self.state.relay.default_ttl,
             epoch: self.state.group.as_ref().map(|group| group.key_log.epoch()),
-            fingerprint: self.fingerprint(),
+            fingerprint: self.state.group.as_ref().map(|group| group.key_log.fingerprint(&group.group_id)),
         }
     }
 
@@ -453,6 +456,10 @@ impl Engine {
                 Then::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Then::Send(position) => self.outbox.durable(position),
                 Then::Ack(cursor, blob_id) => self.app_cursor_durable(cursor, blob_id),
+                Then::Rotate(rotation) => {
+                    let (id, wish, rotate) = *rotation;
+                    self.send_rotation(id, wish, rotate);
+                }
             }
         }
     }
@@ -480,6 +487,7 @@ fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
         next_blob: 0,
         logged: None,
         older: Tips::default(),
+        logged_in: 0,
     }
 }
 

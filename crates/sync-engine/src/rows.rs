@@ -272,6 +272,8 @@ record! {
         logged: Option<Tip>,
         /// The same of the chains before it, as far as rosters speak of so many.
         older: Tips,
+        /// The generation of the log that has `logged`.
+        logged_in: u32,
     }
 }
 
@@ -293,20 +295,17 @@ impl ChainRow {
         put(vec![CHAIN], self)
     }
 
-    /// A blob of one of this device's chains is in the log; whether that is news.
-    pub(crate) fn log(&mut self, tip: &Tip) -> bool {
-        let known = if tip.chain_id == self.chain_id {
-            self.logged.get_or_insert_with(|| Tip { seq: 0, hash: BlobHash([0; 32]), ..tip.clone() })
-        } else if let Some(older) = self.older.0.iter_mut().find(|older| older.chain_id == tip.chain_id) {
-            older
-        } else {
-            return false;
-        };
-        let news = known.hash == BlobHash([0; 32]) || known.seq < tip.seq;
-        if news {
-            *known = tip.clone();
+    /// A blob of one of this device's chains is in the log; whether that changes anything.
+    pub(crate) fn log(&mut self, tip: &Tip, generation: u32) -> bool {
+        if tip.chain_id == self.chain_id {
+            let news = self.logged.as_ref().is_none_or(|known| known.seq <= tip.seq);
+            if news {
+                (self.logged, self.logged_in) = (Some(tip.clone()), generation);
+            }
+            return news;
         }
-        news
+        let older = self.older.0.iter_mut().find(|known| known.chain_id == tip.chain_id);
+        older.filter(|known| known.seq < tip.seq).map(|known| *known = tip.clone()).is_some()
     }
 
     /// What is in the log of all of this device's chains.

@@ -111,6 +111,8 @@ pub struct World {
     clients: Vec<Client>,
     /// Rotations that their makers heard to be done.
     rotations: usize,
+    /// Whether the relay has lost its store since the first rotation.
+    rotation_lost: bool,
     /// Whether the network still misbehaves.
     rough: bool,
 }
@@ -138,6 +140,7 @@ impl World {
             relay,
             clients,
             rotations: 0,
+            rotation_lost: false,
             rough: false,
         };
         world.pair()?;

@@ -1,11 +1,12 @@
 //! What a sender's blobs say of each other: each names the one before it, so that a relay cannot drop,
 //! change, move or repeat one unnoticed.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
+use std::slice::from_ref;
 use std::time::Duration;
 
-use sync_e2ee::{Content, Kind, Place};
+use sync_e2ee::chain::{self, Step, link_hash, step};
+use sync_e2ee::{Content, Place};
 use sync_types::{BlobHash, Cursor, DeviceId, Epoch, StoredBlob, UnixMs};
 
 use super::Engine;
@@ -32,14 +33,6 @@ impl Stubs {
 
     pub(super) fn has(&self, sender: &DeviceId, hash: &BlobHash) -> bool {
         self.0.get(sender).is_some_and(|hashes| hashes.contains(hash))
-    }
-}
-
-/// What the blob after this one refers to: a void blob stands for the one whose place it holds.
-pub(super) fn link_hash(content: &Content, hash: BlobHash) -> BlobHash {
-    match (content.kind, content.body.as_slice().try_into()) {
-        (Kind::Void, Ok(held)) => BlobHash(held),
-        (Kind::Void | Kind::Data | Kind::Control, _) => hash,
     }
 }
 
@@ -95,7 +88,7 @@ impl Engine {
         match self.state.cuts.get(&epoch) {
             Some(cut) => cut
                 .tip(sender, &place.chain_id)
-                .is_some_and(|tip| place.seq < tip.seq || (place.seq == tip.seq && *link == tip.hash)),
+                .is_some_and(|tip| chain::counts(from_ref(tip), &place.chain_id, place.seq, link)),
             None => self.is_catching_up(),
         }
     }
@@ -167,17 +160,15 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
     let mut found = Found { new: to_app, broken: None, truncated: false };
     // What came before the log started over comes again, and what others had seen comes first.
     let behind = facts.history || chain.generation != facts.generation;
-    match seq.cmp(&chain.seen_next) {
-        Ordering::Less if chain.fill(seq) => found.broken = Some(Break::Reordered { seq }),
-        Ordering::Less => {
-            let is_tip = seq + 1 == chain.seen_next;
-            if is_tip && link == chain.hash {
+    let reordered = chain.fill(seq);
+    match step(chain.tip().as_ref(), place, &link) {
+        Step::Known | Step::Altered if reordered => found.broken = Some(Break::Reordered { seq }),
+        Step::Known => {
+            if chain.tip().is_some_and(|tip| tip.seq == seq) {
                 // From here on the chain is continued in this log.
                 chain.generation = facts.generation;
             }
-            if is_tip && link != chain.hash {
-                found = Found { new: false, broken: Some(Break::Altered { seq }), ..found };
-            } else if !behind || seq < chain.history_next {
+            if !behind || seq < chain.history_next {
                 found = Found { new: false, broken: Some(Break::Repeated { seq }), ..found };
             } else if chain.contradicts(seq, place.prev) {
                 found.broken = Some(Break::Altered { seq });
@@ -189,16 +180,20 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
             chain.read(seq, link);
             return found;
         }
-        // Past the end that the inviter knows of: no member has put it there.
-        Ordering::Equal | Ordering::Greater if facts.vouched => {
+        // Another one in a place that is known, or past the end that the inviter knows of: no member has
+        // put it there.
+        Step::Altered if seq < chain.seen_next => {
             return Found { new: false, broken: Some(Break::Altered { seq }), ..found };
         }
-        Ordering::Equal if seq > 0 && place.prev != chain.hash => {
+        Step::Next | Step::Altered | Step::Gap if facts.vouched => {
+            return Found { new: false, broken: Some(Break::Altered { seq }), ..found };
+        }
+        Step::Altered => {
             chain.contradicts(seq, place.prev);
             found.broken = Some(Break::Altered { seq });
         }
-        Ordering::Equal => {}
-        Ordering::Greater => {
+        Step::Next => {}
+        Step::Gap => {
             let over = is_over(place.prev_expires, facts.now);
             if over && facts.stub {
                 // The stub has been reported.

@@ -1,5 +1,6 @@
 //! What comes from the log: checked, opened, folded into the head, and kept for the app.
 
+use sync_e2ee::chain::{first_head, link_hash};
 use sync_e2ee::{BlobContext, Content, Control, Kind, Place, Tip, blob};
 use sync_types::wire::decode;
 use sync_types::{
@@ -8,8 +9,7 @@ use sync_types::{
 };
 
 use super::Engine;
-use super::chains::link_hash;
-use super::heads::{Fold, first_head};
+use super::heads::Fold;
 use super::link::Request;
 use super::sent::Again;
 use crate::api::{Blob, Break, Event, Refused};
@@ -196,8 +196,9 @@ impl Engine {
 
     /// A blob of this device is in the log, and everything before it was read.
     fn log_own(&mut self, place: &Place, hash: BlobHash) {
+        let generation = self.state.progress.generation;
         let chain = &mut self.state.chain;
-        if chain.log(&Tip { chain_id: place.chain_id, seq: place.seq, hash }) {
+        if chain.log(&Tip { chain_id: place.chain_id, seq: place.seq, hash }, generation) {
             let change = chain.change();
             self.store([change]);
         }

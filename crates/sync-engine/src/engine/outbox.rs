@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sync_e2ee::chain::link_hash;
 use sync_e2ee::{BlobContext, Content, Kind, MAX_TIPS, Place, SealError, SealOptions, Seen, blob};
 use sync_types::limits::{MAX_BATCH, SEAL_OVERHEAD};
 use sync_types::{
@@ -10,7 +11,6 @@ use sync_types::{
     UnixMs,
 };
 
-use super::chains::link_hash;
 use super::link::Request;
 use super::sent::Kept;
 use super::{Engine, Then, new_chain};
@@ -73,6 +73,18 @@ impl Outbox {
             singly: 0,
             reseal_due,
             restart_due: false,
+        }
+    }
+
+    /// What has to come back as it was.
+    pub(super) fn fixed(&self) -> impl Iterator<Item = &OutboxRow> {
+        self.rows.iter().map(|waiting| &waiting.row).filter(|row| row.fixed)
+    }
+
+    /// These may be sealed again after all.
+    pub(super) fn unfix(&mut self, blob_ids: &[BlobId]) {
+        for waiting in self.rows.iter_mut().filter(|waiting| blob_ids.contains(&waiting.row.blob_id)) {
+            waiting.row.fixed = false;
         }
     }
 

@@ -10,9 +10,9 @@ use sync_types::{
     StoredBlob,
 };
 
-use super::Engine;
 use super::link::Request;
 use super::reader::Wanted;
+use super::{Engine, Then};
 use crate::api::{Break, CommandId, Event, Reply};
 use crate::error::{EngineError, StopReason};
 use crate::rows::{ChainEnd, CutRow, PeerChain, RotationRow, Standing};
@@ -155,6 +155,7 @@ impl Engine {
         self.renew_session = true;
         self.outbox.reseal_due = true;
         self.announce_due = true;
+        self.unfix_what_was_cut();
         if let Some(done) = self.rotating.take_if(|rotating| rotating.blob_id == entry.blob_id) {
             self.reply_when_stored(done.id, Reply::Done);
         }
@@ -273,16 +274,12 @@ impl Engine {
             }
             changes.push(peer.change(&device_id));
         }
-        for own in self.state.chain.tips() {
+        let here = generation == self.state.chain.logged_in;
+        for own in self.state.chain.tips().iter().filter(|_| here) {
             if cut.tip(&me, &own.chain_id).is_none_or(|tip| tip.seq < own.seq) {
                 broken.push((me, Break::Missing { from: own.seq, to: own.seq.saturating_add(1) }));
             }
         }
-        // Of what the relay has lost since, the rotation may know more than was read here.
-        for end in cut.ends.iter().filter(|end| end.device_id == me) {
-            self.state.chain.log(&end.tip);
-        }
-        changes.push(self.state.chain.change());
         self.store(changes);
         for (sender, how) in broken {
             self.event(Event::ChainBroken { sender, cursor: entry.cursor, how });
@@ -309,8 +306,9 @@ impl Engine {
         }
         match self.seal_rotation(wish) {
             Some(rotate) => {
+                // Its id must never be given out again, so it leaves when that is durable.
                 self.rotating = Some(Rotating { id, blob_id: rotate.blob_id, acked: false });
-                self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish: wish.clone() });
+                self.then(Then::Rotate(Box::new((id, wish.clone(), rotate))));
             }
             None => self.reply(id, Err(EngineError::NoGroup)),
         }
@@ -329,6 +327,14 @@ impl Engine {
         let read = self.state.progress.seen_cursor >= self.max_cursor && !self.pull_due;
         let known = self.state.chain.logged.is_some();
         known && !busy && read && !self.renew_session && self.rotating.is_none() && !self.is_catching_up()
+    }
+
+    /// A rotation may leave, if it is still wanted.
+    pub(super) fn send_rotation(&mut self, id: CommandId, wish: Wish, rotate: Rotate) {
+        let wanted = self.rotating.as_ref().is_some_and(|r| (r.id, r.blob_id) == (id, rotate.blob_id));
+        if wanted {
+            self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish });
+        }
     }
 
     fn seal_rotation(&mut self, wish: &Wish) -> Option<Rotate> {
@@ -402,7 +408,8 @@ fn end_chain(chain: &mut PeerChain, tip: &Tip, may_be_gone: bool) -> Option<Brea
     let how = if chain.seen_next == next {
         (chain.hash != tip.hash).then_some(Break::Altered { seq: tip.seq })
     } else if chain.seen_next > next {
-        Some(Break::Altered { seq: next })
+        // Unless that was in a log that is gone, and had not come back when the epoch ended.
+        (!may_be_gone).then_some(Break::Altered { seq: next })
     } else {
         if !may_be_gone {
             chain.add_hole(chain.seen_next, next);

@@ -406,6 +406,8 @@ impl World {
                     }
                     (Asked::Invite { .. }, Err(_)) => {}
                     (Asked::Rotate, Ok(Reply::Done)) => self.rotations += 1,
+                    // Not everybody has heard of everybody else yet.
+                    (Asked::Rotate, Err(EngineError::NoSuchDevice(_))) => {}
                     (Asked::Rotate, Err(EngineError::Unreachable | EngineError::NotConnected)) => {}
                     (_, Err(EngineError::Stopped(_))) if self.clients[n].removed => {}
                     (Asked::Other, Ok(_)) | (Asked::Read | Asked::Pull { .. }, Err(_)) => {}
@@ -416,6 +418,12 @@ impl World {
         Ok(())
     }
 
+    /// Whether a device has missed a rotation that was lost with the relay's store: it needs another invite.
+    fn is_stranded(&self, n: usize) -> bool {
+        let others = self.clients.iter().filter(|client| client.is_member()).filter_map(Client::epoch).max();
+        self.rotation_lost && self.clients[n].epoch() < others
+    }
+
     fn heard(&mut self, n: usize, event: Event) -> Result<(), String> {
         if let Event::DeviceRemoved { device_id, .. } = &event
             && let Some(client) = self.clients.iter_mut().find(|client| client.id == *device_id)
@@ -423,13 +431,27 @@ impl World {
             client.removed = true;
         }
         let stopped = matches!(event, Event::Disconnected { stopped: Some(_) });
+        if self.plan.wipes && self.is_stranded(n) {
+            self.clients[n].removed = true;
+        }
         // A newcomer that nobody has heard of when the key is changed stays outside, too.
         let outside = self.clients[n].doomed || self.clients[n].app.acked.is_empty();
         self.clients[n].removed |= stopped && outside;
         let removed = self.clients[n].removed;
+        let quiet = |id| self.clients.iter().any(|c| c.id == id && c.app.acked.is_empty());
+        // A newcomer that crashed before it could announce itself is named, and rightly.
+        if matches!(event, Event::UnknownDevice { device_id } if quiet(device_id)) {
+            return Ok(());
+        }
+        // A rotation may overtake what comes back after a reset: said, and then pushed again.
+        let overtaken = self.rotation_lost
+            && matches!(
+                event,
+                Event::BlobRefused { .. } | Event::ChainBroken { .. } | Event::RotationRefused { .. }
+            );
         let app = &mut self.clients[n].app;
         match event {
-            Event::Disconnected { stopped: Some(_) } if removed => {}
+            _ if removed || overtaken => {}
             Event::PushAcked { blob_id, cursor } => {
                 if let Some(before) = app.acked.insert(blob_id, cursor)
                     && before != cursor

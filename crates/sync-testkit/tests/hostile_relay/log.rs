@@ -146,7 +146,9 @@ fn a_changed_byte_is_noticed_wherever_it_is() {
         world.connect(2);
         let alarms = world.alarms(2);
         assert!(
-            alarms.iter().any(|event| matches!(event, Event::BlobRefused { .. } | Event::RotationRefused { .. })),
+            alarms
+                .iter()
+                .any(|event| matches!(event, Event::BlobRefused { .. } | Event::RotationRefused { .. })),
             "byte {at}: {alarms:?}"
         );
         assert!(alarms.iter().any(broken(&world, 0, Break::Missing { from: 2, to: 3 })), "{alarms:?}");

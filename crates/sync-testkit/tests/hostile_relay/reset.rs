@@ -121,7 +121,9 @@ fn a_relay_that_says_that_everybody_has_everything_hides_no_loss() {
     // It says that all is delivered, so that nobody keeps anything, and loses it then.
     world.relay.lie(|say| match say.message {
         Message::DevicesResponse(mut list) => {
-            list.devices.iter_mut().for_each(|row| row.acked_cursor = sync_types::Cursor::new(1 << 40).unwrap());
+            list.devices
+                .iter_mut()
+                .for_each(|row| row.acked_cursor = sync_types::Cursor::new(1 << 40).unwrap());
             vec![list.into()]
         }
         message => vec![message],
