@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::api::{BatchId, Command, CommandId, Event, Input, Output, Reply, Status};
 use crate::error::{EngineError, StateError, StopReason};
-use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State};
+use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State, Tips};
 use crate::timer::{Timer, Timers};
 use crate::window::Window;
 use chains::Stubs;
@@ -36,7 +36,7 @@ use link::{Connecting, Link};
 use outbox::Outbox;
 use reader::{Delivered, Wanted};
 use roster::Strangers;
-use rotation::Wish;
+use rotation::{Rotating, Wish};
 use sent::Sent;
 
 /// A wall clock that moved this much further than the other one was set, or slept.
@@ -120,6 +120,8 @@ pub struct Engine {
     strangers: Strangers,
     /// The newest epoch that the relay claims.
     relay_epoch: Epoch,
+    /// The newest epoch of which the app was told that the relay withholds it.
+    withheld: Epoch,
     /// Whether everything that there was has been read since this engine began, or the log started over.
     reached_end: bool,
     /// Where the end was when it was last looked at.
@@ -133,7 +135,7 @@ pub struct Engine {
     /// An epoch was entered, and this device has to show itself in it.
     announce_due: bool,
     /// The rotation that was sent, or stored, and has not been read in the log.
-    rotating: Option<(CommandId, BlobId)>,
+    rotating: Option<Rotating>,
     /// Who waits for this device to be gone.
     leaving: Option<CommandId>,
     /// The others have been told, or are about to be.
@@ -246,6 +248,7 @@ impl Engine {
             stubs: Stubs::default(),
             strangers: Strangers::default(),
             relay_epoch: 0,
+            withheld: 0,
             reached_end: false,
             checked_end: None,
             held: None,
@@ -483,6 +486,7 @@ fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
         prev_expires: UnixMs(0),
         next_blob: 0,
         logged: None,
+        older: Tips::default(),
         logged_in: 0,
     }
 }

@@ -64,7 +64,10 @@ impl Engine {
                 Ok(())
             }
             (Message::Presence(Presence::Peer(peer)), None) => {
-                self.met(peer.device_id);
+                // One that goes is no reason to worry: so does one that was removed.
+                if peer.status != 0 {
+                    self.met(peer.device_id);
+                }
                 self.event(Event::PresenceChanged { device_id: peer.device_id, online: peer.status != 0 });
                 Ok(())
             }

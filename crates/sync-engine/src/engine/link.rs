@@ -436,10 +436,14 @@ impl Engine {
                         self.waiting.push_back((id, Wanted::Pull { after, limit }));
                     }
                     Request::Devices { id } => self.waiting.push_back((id, Wanted::Devices)),
-                    Request::Rotate { id, wish } => self.waiting.push_back((id, Wanted::Rotate(wish))),
+                    // Unless it is this one that has been read.
+                    Request::Rotate { id, wish } if self.rotating.as_ref().is_some_and(|r| r.id == id) => {
+                        self.waiting.push_back((id, Wanted::Rotate(wish)));
+                    }
                     Request::DeleteGroup { id } => self.waiting.push_back((id, Wanted::DeleteGroup)),
                     Request::Leave { id } => self.leaving = Some(id),
-                    Request::Push
+                    Request::Rotate { .. }
+                    | Request::Push
                     | Request::Sync { .. }
                     | Request::Again { .. }
                     | Request::Roll
@@ -495,12 +499,12 @@ impl Engine {
         }
         if let Link::Online(session) = link {
             for id in session.requests.into_values().filter_map(|request| request.asker()) {
-                self.rotating.take_if(|(rotating, _)| *rotating == id);
+                self.rotating.take_if(|rotating| rotating.id == id);
                 self.reply(id, Err(error.clone()));
             }
         }
         self.outbox.connection_lost();
-        let acked = self.rotating.take().map(|(id, _)| id);
+        let acked = self.rotating.take().map(|rotating| rotating.id);
         for id in acked.into_iter().chain(self.leaving.take()) {
             self.reply(id, Err(error.clone()));
         }

@@ -11,7 +11,7 @@ use sync_types::{
     PullResponse, StoredBlob,
 };
 
-use super::intake::{check_order, opened};
+use super::intake::opened;
 use super::link::Request;
 use super::rotation::Wish;
 use super::{Engine, Then};
@@ -250,10 +250,7 @@ impl Engine {
         after: Cursor,
         seen: Cursor,
     ) -> Result<(), EngineError> {
-        check_order(&page, after)?;
-        if page.oldest_cursor.prev() > after {
-            self.truncated(page.oldest_cursor.prev());
-        }
+        self.compare_again(&page, after, seen)?;
         self.window = Window::at(after);
         for entry in page.blobs.iter().filter(|entry| entry.cursor <= seen) {
             if self.window.is_full() {
@@ -307,9 +304,9 @@ impl Engine {
         after: Cursor,
         limit: u32,
     ) -> Result<(), EngineError> {
-        if check_order(&page, after).is_err() {
-            self.reply(id, Err(EngineError::RelayMisbehaved));
-            return Err(EngineError::RelayMisbehaved);
+        if let Err(error) = self.compare_again(&page, after, self.state.progress.seen_cursor) {
+            self.reply(id, Err(error.clone()));
+            return Err(error);
         }
         let (mut blobs, mut bytes) = (Vec::new(), 0);
         let (mut max_cursor, mut has_more) = (page.max_cursor.max(after), page.has_more);

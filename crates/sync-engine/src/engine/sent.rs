@@ -8,8 +8,9 @@ use sync_e2ee::chain::link_hash;
 use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
 
 use super::Engine;
+use super::chains::is_over;
 use super::link::Request;
-use crate::api::{CommandId, Event, Reply};
+use crate::api::{Break, CommandId, Event, Reply};
 use crate::rows::{OutboxRow, Restore, SentRow};
 
 /// Sealed bytes that are kept by default.
@@ -53,6 +54,17 @@ impl Sent {
     }
 }
 
+/// What an own blob in the log is to the one that is kept under its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The same, where it was acknowledged.
+    Same,
+    /// The same, at another cursor.
+    Elsewhere,
+    /// Another one.
+    Other,
+}
+
 impl Engine {
     /// How many sealed bytes to keep of what the relay has acknowledged, in case it loses them. 0: none;
     /// the default is 8 MiB. They are in memory, too.
@@ -93,17 +105,46 @@ impl Engine {
         }
     }
 
-    /// An own blob is in the log; whether it is one that is kept.
-    pub(super) fn saw_kept(&mut self, cursor: Cursor, blob_id: &BlobId, hash: &BlobHash) -> Option<bool> {
+    /// An own blob is in the log; what it is to the one that is kept under its id.
+    pub(super) fn saw_kept(&mut self, cursor: Cursor, blob_id: &BlobId, hash: &BlobHash) -> Option<Again> {
         let generation = self.state.progress.generation;
         let kept = self.sent.rows.iter_mut().find(|kept| kept.row.blob_id == *blob_id)?;
-        let same = sync_e2ee::blob::hash(&kept.row.payload) == *hash;
-        if same && kept.sent.generation != generation {
-            (kept.sent.cursor, kept.sent.generation) = (cursor, generation);
-            let change = kept.sent.change(kept.position);
-            self.store([change]);
+        if sync_e2ee::blob::hash(&kept.row.payload) != *hash {
+            return Some(Again::Other);
         }
-        Some(same)
+        if kept.sent.generation == generation {
+            return Some(if kept.sent.cursor == cursor { Again::Same } else { Again::Elsewhere });
+        }
+        (kept.sent.cursor, kept.sent.generation) = (cursor, generation);
+        let change = kept.sent.change(kept.position);
+        self.store([change]);
+        Some(Again::Same)
+    }
+
+    /// The log was read up to a blob, or to its end: what the relay has acknowledged for a place before
+    /// that, or for another blob's, is not there.
+    pub(super) fn miss_kept(&mut self, up_to: Option<(Cursor, BlobId)>) {
+        let (generation, now) = (self.state.progress.generation, self.now.unix);
+        let seen = self.state.progress.seen_cursor;
+        let mut missing = Vec::new();
+        let mut changes = Vec::new();
+        for kept in &mut self.sent.rows {
+            let at = kept.sent.cursor;
+            let due = kept.sent.generation == generation
+                && seen < at
+                && up_to.is_none_or(|(cursor, _)| at <= cursor);
+            let here = up_to == Some((at, kept.row.blob_id));
+            if due && !here && !is_over(kept.sent.expires, now) {
+                missing.push((kept.sent.cursor, kept.row.seq));
+                // Should the log start over, it is one of those that it lacks.
+                kept.sent.generation = SentRow::NOWHERE;
+                changes.push(kept.sent.change(kept.position));
+            }
+        }
+        self.store(changes);
+        for (cursor, seq) in missing {
+            self.own_broken(cursor, Break::Missing { from: seq, to: seq + 1 });
+        }
     }
 
     /// The relay has lost its log.

@@ -32,8 +32,13 @@ pub(crate) struct PeerChain {
     pub(crate) hash: BlobHash,
     /// The place after its newest blob that the app has.
     pub(crate) app_next: u64,
-    /// The place after its newest blob that was read of what the inviter vouched for.
+    /// The place after its newest blob that was read in this log: less than `seen_next` in what the
+    /// inviter vouched for, and in what comes again after a reset.
     pub(crate) history_next: u64,
+    /// The hash of that blob.
+    pub(crate) history_hash: BlobHash,
+    /// The earliest blob that the one after it does not name, though it should.
+    pub(crate) contradicted: Option<u64>,
     /// The generation of the log in which its end was seen; [`NEVER`](Self::NEVER) if that is only known
     /// from others.
     pub(crate) generation: u32,
@@ -52,6 +57,8 @@ impl PeerChain {
             hash: BlobHash([0; 32]),
             app_next: 0,
             history_next: 0,
+            history_hash: BlobHash([0; 32]),
+            contradicted: None,
             generation,
             holes: Vec::new(),
         }
@@ -67,6 +74,23 @@ impl PeerChain {
     pub(crate) fn tip(&self) -> Option<Tip> {
         let seq = self.seen_next.checked_sub(1)?;
         Some(Tip { chain_id: self.chain_id, seq, hash: self.hash })
+    }
+
+    /// A blob was read in this log.
+    pub(crate) fn read(&mut self, seq: u64, hash: BlobHash) {
+        if seq >= self.history_next {
+            (self.history_next, self.history_hash) = (seq.saturating_add(1), hash);
+        }
+    }
+
+    /// Whether a blob names another one than was read in the place before it. Then that one, or this one,
+    /// is somebody else's.
+    pub(crate) fn contradicts(&mut self, seq: u64, prev: BlobHash) -> bool {
+        let other = seq > 0 && seq == self.history_next && prev != self.history_hash;
+        if other {
+            self.contradicted = Some(self.contradicted.map_or(seq - 1, |earliest| earliest.min(seq - 1)));
+        }
+        other
     }
 
     pub(crate) fn add_hole(&mut self, from: u64, to: u64) {
@@ -89,23 +113,27 @@ impl PeerChain {
 
 impl Wire for PeerChain {
     fn put(&self, w: &mut Writer) {
-        w.array(7);
+        w.array(9);
         self.chain_id.put(w);
         self.seen_next.put(w);
         self.hash.put(w);
         self.app_next.put(w);
         self.history_next.put(w);
+        self.history_hash.put(w);
+        self.contradicted.put(w);
         self.generation.put(w);
         put_list(&self.holes, w);
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(7)?;
+        r.array(9)?;
         Ok(Self {
             chain_id: ChainId::take(r)?,
             seen_next: u64::take(r)?,
             hash: BlobHash::take(r)?,
             app_next: u64::take(r)?,
             history_next: u64::take(r)?,
+            history_hash: BlobHash::take(r)?,
+            contradicted: <Option<u64> as Wire>::take(r)?,
             generation: u32::take(r)?,
             holes: take_list(r, MAX_HOLES)?,
         })
