@@ -218,7 +218,6 @@ impl Engine {
             // Between the last one and this one there was something.
             self.truncated(cursor.prev());
         }
-        self.miss_kept(Some((cursor, blob_id)));
         self.fold(Fold { cursor, blob_id, sender, hash });
         let item = match &entry.payload {
             None => {
@@ -245,6 +244,7 @@ impl Engine {
             }
         }
         self.keep(cursor, item);
+        self.miss_kept(Some((cursor, blob_id)));
         Ok(())
     }
 
