@@ -213,7 +213,8 @@ impl Engine {
                 None => waiting.push_back((position, row)),
             }
         }
-        let sent = Sent::new(sent);
+        let progress = &state.progress;
+        let sent = Sent::new(sent, progress.generation, progress.seen_cursor);
         let epoch = state.group.as_ref().map_or(0, |group| group.key_log.epoch());
         let outbox = Outbox::new(waiting, sent.last_position(), epoch);
         let heads = Heads::new(std::mem::take(&mut state.heads));
@@ -390,6 +391,7 @@ impl Engine {
         match timer {
             Timer::Reconnect => self.reconnect(),
             Timer::Greeting | Timer::Presence => self.lost(),
+            Timer::Answer => self.misbehaved(),
             Timer::Silence => self.probe(),
             Timer::Roll => self.call_roll(),
             Timer::Strangers => self.name_strangers(),

@@ -209,8 +209,8 @@ record! {
         seen_cursor: Cursor,
         /// The head at `seen_cursor`; unknown after a gap in the log.
         head: Option<[u8; 32]>,
-        /// How far the inviter had seen the log, until this device has come that far: what lies before was
-        /// there before this device was.
+        /// How far the inviter had seen the log, until it starts over: what lies before was there before
+        /// this device was.
         joined: Option<Joined>,
         /// Whether own blobs that the store lost are to be pushed again, once the log has been read.
         restore: Restore,

@@ -35,6 +35,7 @@ pub struct World {
     pub devices: Vec<Device>,
     /// The relay.
     pub relay: Liar,
+    number: u8,
     ms: u64,
     pushed: BTreeSet<(DeviceId, Vec<u8>)>,
     pushes: u64,
@@ -44,8 +45,19 @@ impl World {
     /// So many devices, all paired, on-line and quiet; nothing is in the log but their announcements,
     /// and one push of the first.
     pub fn new(devices: usize) -> Self {
-        let mut world =
-            Self { devices: Vec::new(), relay: Liar::new(), ms: 0, pushed: BTreeSet::new(), pushes: 0 };
+        Self::other(0, devices)
+    }
+
+    /// As [`new`](Self::new), with other keys for every `number`.
+    pub fn other(number: u8, devices: usize) -> Self {
+        let mut world = Self {
+            devices: Vec::new(),
+            relay: Liar::new(),
+            number,
+            ms: 0,
+            pushed: BTreeSet::new(),
+            pushes: 0,
+        };
         world.add_device();
         world.push(0);
         world.connect(0);
@@ -62,7 +74,8 @@ impl World {
     fn add_device(&mut self) -> usize {
         let number = self.devices.len();
         let url = "https://relay.example".parse().expect("an address");
-        self.devices.push(Device::new(number, RelayAddress { url, key: Some(self.relay.key()) }));
+        let relay = RelayAddress { url, key: Some(self.relay.key()) };
+        self.devices.push(Device::new(self.number, number, relay));
         number
     }
 
@@ -283,12 +296,16 @@ impl World {
         self.devices[n].read.iter().any(|blob| blob.data == data)
     }
 
-    /// The relay stops lying, and everybody who is not in `but` pushes something that all of them get.
+    /// The relay stops lying, all agree to restore what it has lost, and everybody who is not in `but`
+    /// pushes something that all of them get.
     ///
     /// # Panics
     /// When that does not work, or the [`verdict`](Self::verdict) is bad.
     pub fn goes_on(&mut self, but: &[usize]) {
         self.relay.be_honest();
+        for n in 0..self.devices.len() {
+            self.command(n, Command::Restore);
+        }
         self.wait(600);
         let members: Vec<_> = (0..self.devices.len()).filter(|n| !but.contains(n)).collect();
         for from in &members {

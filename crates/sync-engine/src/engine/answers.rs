@@ -25,6 +25,9 @@ impl Engine {
             return;
         };
         let request = session.requests.remove(&envelope.nonce);
+        if request.as_ref().is_some_and(|request| *request != Request::Presence) {
+            self.watch_answers();
+        }
         let handled = match (message, request) {
             (Message::PushAck(ack), Some(Request::Push)) => self.push_acked(&ack),
             (Message::PushBatchAck(ack), Some(Request::Push)) => self.batch_acked(&ack),
@@ -71,10 +74,7 @@ impl Engine {
                 self.event(Event::PresenceChanged { device_id: peer.device_id, online: peer.status != 0 });
                 Ok(())
             }
-            (Message::Notify(notify), None) => {
-                self.notified(notify);
-                Ok(())
-            }
+            (Message::Notify(notify), None) => self.notified(notify),
             (Message::Error(error), Some(request)) => {
                 self.refused(request, &error);
                 Ok(())

@@ -103,6 +103,7 @@ impl Engine {
         let (sender, place) = (entry.sender_id, &content.place);
         let progress = &self.state.progress;
         let history = self.is_history(entry.cursor);
+        let store_id = progress.store_id;
         let facts = Facts {
             generation: progress.generation,
             now: self.now.unix,
@@ -113,8 +114,14 @@ impl Engine {
         };
         let given = self.delivered.before_reset(&sender, place);
         let peer = self.state.peers.entry(sender).or_default();
+        if peer.retired.contains(&place.chain_id) {
+            let how = Break::Repeated { seq: place.seq };
+            self.event(Event::ChainBroken { sender, cursor: entry.cursor, how });
+            return false;
+        }
         let chain = peer.chain(place.chain_id, facts.generation);
         let found = compare(chain, place, link_hash(content, hash), &facts);
+        chain.here |= place.seen.as_ref().is_some_and(|seen| seen.store_id == store_id);
         let change = peer.change(&sender);
         self.store([change]);
         if let Some(how) = found.broken {

@@ -49,6 +49,7 @@ impl Engine {
                 platform: entry.platform,
                 standing: Standing::Member,
                 chains: entry.tips.iter().map(PeerChain::up_to).collect(),
+                ..PeerRow::default()
             };
             changes.push(row.change(&entry.device_id));
             self.state.peers.insert(entry.device_id, row);

@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sync_e2ee::Seen;
 use sync_e2ee::chain::next_head;
+use sync_e2ee::{Place, Seen};
 use sync_types::{BlobHash, BlobId, Cursor, DeviceId, PullResponse, StoredBlob};
 
 use super::Engine;
 use super::intake::{check_order, hash_of};
 use crate::api::Event;
 use crate::error::EngineError;
-use crate::rows::{Change, HEADS_A_ROW, Head, HeadsRow};
+use crate::rows::{Change, HEADS_A_ROW, Head, HeadsRow, PeerChain};
 
 /// Cursors whose heads are kept in any case, and those that wait for the app at most.
 const KEPT: u64 = 4_096;
@@ -92,7 +92,8 @@ impl Heads {
 
     /// Cursors after the first and up to the second at which something was shown.
     fn shown(&self, after: Cursor, up_to: Cursor) -> impl Iterator<Item = Cursor> {
-        let rows = self.rows.range(after.get() / HEADS_A_ROW..=up_to.get() / HEADS_A_ROW);
+        let first = after.min(up_to).get() / HEADS_A_ROW;
+        let rows = self.rows.range(first..=up_to.get() / HEADS_A_ROW);
         let cursors = rows.flat_map(|(_, row)| row.0.iter().map(|head| head.cursor));
         cursors.filter(move |cursor| *cursor > after && *cursor <= up_to)
     }
@@ -188,11 +189,22 @@ impl Engine {
         self.store(changes);
     }
 
-    /// What the sender of the blob at `cursor` says that it has seen.
-    pub(super) fn compare_heads(&mut self, witness: DeviceId, cursor: Cursor, seen: Option<&Seen>) {
-        let Some(seen) = seen.filter(|seen| seen.store_id == self.state.progress.store_id) else {
+    /// What the sender of a blob says that it has seen.
+    pub(super) fn compare_heads(&mut self, witness: DeviceId, cursor: Cursor, place: &Place) {
+        let Some(seen) = &place.seen else {
             return;
         };
+        if seen.store_id != self.state.progress.store_id {
+            // From before the log started over, unless its sender has seen it start over already.
+            let chains = self.state.peers.get(&witness).map_or(&[][..], |peer| &peer.chains);
+            let here = |chain: &PeerChain| {
+                chain.here && chain.chain_id == place.chain_id && chain.seen_next <= place.seq
+            };
+            if chains.iter().any(here) {
+                self.accuse(witness, cursor.prev());
+            }
+            return;
+        }
         let ours = self.heads.at(seen.cursor);
         // Nobody has seen what came after the own blob.
         if seen.cursor >= cursor || ours.is_some_and(|ours| ours != seen.head) {
@@ -204,17 +216,15 @@ impl Engine {
 
     /// The inviter's place in the log is reached: both must have seen the same up to there.
     fn arrive(&mut self, cursor: Cursor) {
-        let Some(joined) = self.state.progress.joined.clone().filter(|joined| joined.seen.cursor <= cursor)
-        else {
+        let before = self.state.progress.seen_cursor;
+        let here = |seen: &Seen| before < seen.cursor && seen.cursor <= cursor;
+        let Some(joined) = self.state.progress.joined.clone().filter(|joined| here(&joined.seen)) else {
             return;
         };
         match self.heads.at(joined.seen.cursor) {
             Some(ours) if ours != joined.seen.head => self.accuse(joined.by, joined.seen.cursor),
             Some(_) => {}
             None => self.take_checkpoint(joined.seen.cursor, joined.seen.head),
-        }
-        if joined.seen.cursor < cursor {
-            self.state.progress.joined = None;
         }
     }
 

@@ -42,9 +42,14 @@ impl Engine {
     fn meet_store(&mut self, welcome: &Welcome) {
         let joined = self.state.progress.joined.take();
         self.start_over(welcome.store_id);
-        let Some(joined) = joined.filter(|joined| joined.seen.store_id == welcome.store_id) else {
+        let Some(joined) = joined else {
             return;
         };
+        if joined.seen.store_id != welcome.store_id {
+            // It has started over since the invite was made, or shows this device a log of its own.
+            self.event(Event::RelayReset);
+            return;
+        }
         if welcome.max_cursor < joined.seen.cursor {
             // Less than the inviter was shown.
             self.accuse(joined.by, joined.seen.cursor);
@@ -72,11 +77,13 @@ impl Engine {
             restored_at: self.state.progress.restored_at,
         };
         self.forget_heads();
+        self.sent.start_over();
         self.reached_end = false;
         let mut changes = Vec::new();
         for (id, peer) in &mut self.state.peers {
             peer.chains.iter_mut().for_each(|chain| {
                 chain.history_next = 0;
+                chain.here = false;
                 chain.holes.clear();
             });
             changes.push(peer.change(id));
@@ -152,24 +159,23 @@ impl Engine {
     }
 
     /// A blob was stored just now, by another device.
-    pub(super) fn notified(&mut self, notify: Notify) {
-        self.max_cursor = self.max_cursor.max(notify.cursor);
-        let next = self.state.progress.seen_cursor.next();
-        let syncing = self.asked(|r| matches!(r, Request::Sync { .. }));
-        if notify.cursor != next || syncing || notify.payload.is_none() {
-            return;
-        }
-        let entry = StoredBlob {
-            blob_id: notify.blob_id,
-            cursor: notify.cursor,
-            sender_id: notify.sender_id,
-            payload: notify.payload,
-            timestamp: notify.timestamp,
-            hash: None,
+    pub(super) fn notified(&mut self, notify: Notify) -> Result<(), EngineError> {
+        let Notify { blob_id, cursor, sender_id, timestamp, payload, .. } = notify;
+        self.max_cursor = self.max_cursor.max(cursor);
+        let seen = self.state.progress.seen_cursor;
+        let Some(payload) = payload else {
+            return Ok(());
         };
-        if self.take_in(entry).is_ok() {
+        if cursor <= seen {
+            let fold = Fold { cursor, blob_id, sender: sender_id, hash: blob::hash(&payload) };
+            return if self.was_shown(&fold) { Ok(()) } else { Err(EngineError::RelayMisbehaved) };
+        }
+        if cursor == seen.next() && !self.asked(|r| matches!(r, Request::Sync { .. })) {
+            let payload = Some(payload);
+            self.take_in(StoredBlob { blob_id, cursor, sender_id, payload, timestamp, hash: None })?;
             self.store_progress();
         }
+        Ok(())
     }
 
     /// A blob of this device was stored: its hash, its place in the chain and what the next one refers to.
@@ -212,7 +218,6 @@ impl Engine {
             // Between the last one and this one there was something.
             self.truncated(cursor.prev());
         }
-        self.miss_kept(Some((cursor, blob_id)));
         self.fold(Fold { cursor, blob_id, sender, hash });
         let item = match &entry.payload {
             None => {
@@ -239,6 +244,7 @@ impl Engine {
             }
         }
         self.keep(cursor, item);
+        self.miss_kept(Some((cursor, blob_id)));
         Ok(())
     }
 
@@ -336,17 +342,19 @@ impl Engine {
         Some((epoch, content))
     }
 
-    /// Whether a blob is of a time that this device is not meant to read.
-    fn is_locked(&self, payload: &[u8]) -> bool {
+    /// Whether a blob is of a time that this device is not meant to read. Such may come again after a
+    /// reset, but not once the log is past what the inviter had seen.
+    fn is_locked(&self, entry: &StoredBlob, payload: &[u8]) -> bool {
         let first = self.state.group.as_ref().map_or(0, |group| group.first_readable());
-        blob::claimed_epoch(payload).is_ok_and(|epoch| epoch < first)
+        let late = self.state.progress.joined.is_some() && !self.is_history(entry.cursor);
+        !late && blob::claimed_epoch(payload).is_ok_and(|epoch| epoch < first)
     }
 
     /// Learns from a member's blob; gives it back if it is new to the app.
     fn learn(&mut self, entry: &StoredBlob, payload: &[u8], hash: BlobHash) -> Option<Opened> {
         let sender = entry.sender_id;
         let Some((epoch, content)) = self.open_blob(&entry.blob_id, &sender, payload) else {
-            if !self.is_locked(payload) {
+            if !self.is_locked(entry, payload) {
                 self.refuse(entry, Refused::Unreadable);
             }
             return None;
@@ -361,7 +369,7 @@ impl Engine {
             self.refuse(entry, why);
             return None;
         }
-        self.compare_heads(sender, entry.cursor, content.place.seen.as_ref());
+        self.compare_heads(sender, entry.cursor, &content.place);
         let new = self.follow(entry, &content, hash);
         if let Some(control) = control {
             self.told(sender, epoch, control);

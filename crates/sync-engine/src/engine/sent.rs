@@ -1,7 +1,7 @@
 //! What the relay has acknowledged is kept until every other device has it: should the relay lose it, it
 //! is pushed again, the same bytes under the same id.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use sync_e2ee::chain::link_hash;
@@ -33,14 +33,28 @@ pub(super) struct Sent {
     rows: VecDeque<Kept>,
     bytes: usize,
     max_bytes: usize,
+    /// Where some are that were not yet read in the log.
+    unseen: BTreeMap<Cursor, u64>,
 }
 
 impl Sent {
-    pub(super) fn new(stored: impl IntoIterator<Item = (u64, OutboxRow, SentRow)>) -> Self {
+    /// What is stored, when the log was read up to `seen`.
+    pub(super) fn new(
+        stored: impl IntoIterator<Item = (u64, OutboxRow, SentRow)>,
+        generation: u32,
+        seen: Cursor,
+    ) -> Self {
         let rows: VecDeque<_> =
             stored.into_iter().map(|(position, row, sent)| Kept { position, row, sent }).collect();
         let bytes = rows.iter().map(|kept| kept.row.payload.len()).sum();
-        Self { rows, bytes, max_bytes: MAX_BYTES }
+        let ahead = |kept: &&Kept| kept.sent.generation == generation && kept.sent.cursor > seen;
+        let unseen = rows.iter().filter(ahead).map(|kept| (kept.sent.cursor, kept.position)).collect();
+        Self { rows, bytes, max_bytes: MAX_BYTES, unseen }
+    }
+
+    /// The log starts over.
+    pub(super) fn start_over(&mut self) {
+        self.unseen.clear();
     }
 
     pub(super) fn last_position(&self) -> Option<u64> {
@@ -76,6 +90,9 @@ impl Engine {
     pub(super) fn keep_acked(&mut self, position: u64, row: OutboxRow, cursor: Cursor, expires: UnixMs) {
         let sent = SentRow { cursor, generation: self.state.progress.generation, expires };
         self.store([sent.change(position)]);
+        if cursor > self.state.progress.seen_cursor {
+            self.sent.unseen.insert(cursor, position);
+        }
         self.sent.bytes += row.payload.len();
         self.sent.rows.push_back(Kept { position, row, sent });
         while self.sent.bytes > self.sent.max_bytes || self.sent.rows.len() > MAX_ROWS {
@@ -124,25 +141,23 @@ impl Engine {
     /// The log was read up to a blob, or to its end: what the relay has acknowledged for a place before
     /// that, or for another blob's, is not there.
     pub(super) fn miss_kept(&mut self, up_to: Option<(Cursor, BlobId)>) {
-        let (generation, now) = (self.state.progress.generation, self.now.unix);
-        let seen = self.state.progress.seen_cursor;
-        let mut missing = Vec::new();
-        let mut changes = Vec::new();
-        for kept in &mut self.sent.rows {
-            let at = kept.sent.cursor;
-            let due = kept.sent.generation == generation
-                && seen < at
-                && up_to.is_none_or(|(cursor, _)| at <= cursor);
-            let here = up_to == Some((at, kept.row.blob_id));
-            if due && !here && !is_over(kept.sent.expires, now) {
-                missing.push((kept.sent.cursor, kept.row.seq));
-                // Should the log start over, it is one of those that it lacks.
-                kept.sent.generation = SentRow::NOWHERE;
-                changes.push(kept.sent.change(kept.position));
+        let now = self.now.unix;
+        while let Some(first) = self.sent.unseen.first_entry() {
+            let (cursor, position) = (*first.key(), *first.get());
+            if up_to.is_some_and(|(end, _)| cursor > end) {
+                return;
             }
-        }
-        self.store(changes);
-        for (cursor, seq) in missing {
+            first.remove();
+            let Some(kept) = self.sent.rows.iter_mut().find(|kept| kept.position == position) else {
+                continue;
+            };
+            if up_to == Some((cursor, kept.row.blob_id)) || is_over(kept.sent.expires, now) {
+                continue;
+            }
+            // Should the log start over, it is one of those that it lacks.
+            kept.sent.generation = SentRow::NOWHERE;
+            let (seq, change) = (kept.row.seq, kept.sent.change(position));
+            self.store([change]);
             self.own_broken(cursor, Break::Missing { from: seq, to: seq + 1 });
         }
     }

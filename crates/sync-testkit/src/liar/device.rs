@@ -46,7 +46,7 @@ pub struct Device {
 }
 
 impl Device {
-    pub(super) fn new(number: usize, relay: RelayAddress) -> Self {
+    pub(super) fn new(world: u8, number: usize, relay: RelayAddress) -> Self {
         let number = u8::try_from(number).expect("few devices");
         let device = NewDevice {
             secret: secret_of(usize::from(number)),
@@ -56,7 +56,7 @@ impl Device {
             access_token: None,
         };
         let mut device = Self {
-            engine: Engine::create([100 + number; 32], device),
+            engine: Engine::create([100 + number + 20 * world; 32], device),
             disk: Disk::new(),
             events: Vec::new(),
             read: Vec::new(),

@@ -195,9 +195,13 @@ fn an_answer_that_was_lost_is_asked_for_again() {
         _ => vec![say.message],
     });
     let data = world.push(0);
-    world.relay.be_honest();
     world.relay.close(0, None);
     world.run();
+    world.wait(10);
+    assert_eq!(world.devices[0].engine.status().pending_push, 0, "it is in the log");
+    world.relay.be_honest();
+    world.relay.close(0, None);
+    world.push(1);
     world.wait(10);
     assert_eq!(world.read(1), [data]);
     world.goes_on(&[]);
