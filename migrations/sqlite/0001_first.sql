@@ -13,9 +13,20 @@ CREATE TABLE totals (
 ) STRICT;
 INSERT INTO totals (id, blobs) VALUES (1, 0);
 
+-- When the store was last cleaned up. One row.
+CREATE TABLE cleanup (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    -- When the last one began; NULL before the first.
+    began_at      INTEGER,
+    -- Until when nothing goes for its age.
+    patient_until INTEGER NOT NULL
+) STRICT;
+INSERT INTO cleanup (id, patient_until) VALUES (1, 0);
+
 CREATE TABLE groups (
     group_no      INTEGER PRIMARY KEY,
-    group_id      BLOB NOT NULL UNIQUE,
+    -- NULL once the group is gone: what is left of it is erased bit by bit.
+    group_id      BLOB UNIQUE,
     -- The newest epoch that key_log reaches.
     epoch         INTEGER NOT NULL,
     -- The cursor of the newest blob, whether it is still here or not: none is given twice.
@@ -36,8 +47,10 @@ CREATE TABLE devices (
     -- Everything up to here is durably the device's own.
     acked_cursor INTEGER NOT NULL,
     last_seen    INTEGER NOT NULL,
-    -- When it was removed from the group; it is kept so that it cannot come back.
-    revoked_at   INTEGER,
+    -- The highest epoch of which it is known to be a member.
+    epoch        INTEGER NOT NULL,
+    -- 0: present; 1: removed; 2: away for too long. It is kept so that it cannot come back unnoticed.
+    standing     INTEGER NOT NULL DEFAULT 0 CHECK (standing IN (0, 1, 2)),
     UNIQUE (group_no, device_id)
 ) STRICT;
 
@@ -46,17 +59,32 @@ CREATE TABLE blobs (
     group_no   INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,
     cursor     INTEGER NOT NULL,
     blob_id    BLOB NOT NULL,
-    device_no  INTEGER NOT NULL REFERENCES devices,
+    -- No reference: it would make each removal of a device look through all blobs.
+    device_no  INTEGER NOT NULL,
     -- SHA-256 of the payload: answers a retry, and stays when the payload has expired.
     hash       BLOB NOT NULL,
     stored_at  INTEGER NOT NULL,
     -- Never, if NULL.
     expires_at INTEGER,
-    -- NULL once it has expired before every device had it.
+    -- Whether it goes once every device has it.
+    marked     INTEGER NOT NULL DEFAULT 0 CHECK (marked IN (0, 1)),
+    -- NULL once it has expired before every device had it: what is left is a stub.
     payload    BLOB,
     UNIQUE (group_no, cursor),
     UNIQUE (group_no, blob_id)
 ) STRICT;
+
+-- What has expired.
+CREATE INDEX blobs_by_expiry ON blobs (expires_at) WHERE expires_at IS NOT NULL;
+-- What goes once every device has it.
+CREATE INDEX blobs_to_go ON blobs (group_no, cursor) WHERE payload IS NULL OR marked = 1;
+
+-- Groups that were deleted, and until when they are remembered: a device that slept would bring one back.
+CREATE TABLE tombstones (
+    group_id BLOB PRIMARY KEY,
+    until    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstones_by_end ON tombstones (until);
 
 CREATE TABLE invites (
     lookup_key        TEXT PRIMARY KEY,

@@ -1,7 +1,9 @@
 //! The owner's settings: `relay.toml`, the environment, the command line; the later wins.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use figment::Figment;
@@ -16,6 +18,10 @@ use crate::units::{ByteSize, Seconds};
 
 /// Smallest useful bound of a blob, in bytes: what announces a device must fit.
 const MIN_BLOB: u64 = 4 * 1024;
+/// Seconds between two cleanups; much less than what counts as an outage.
+const CLEANUP_INTERVAL: RangeInclusive<u64> = 1..=12 * 60 * 60;
+/// Shortest time after which a device may be let go, in seconds: somebody may be on holiday.
+const MIN_DEVICE_EXPIRY: u64 = 7 * 24 * 60 * 60;
 /// Largest bound of a blob, in bytes.
 const MAX_BLOB: u64 = 64 << 20;
 
@@ -52,6 +58,8 @@ pub struct Config {
     pub server: Server,
     /// `[storage]`
     pub storage: Storage,
+    /// `[cleanup]`
+    pub cleanup: Cleanup,
     /// `[groups]`
     pub groups: Groups,
     /// `[limits]`
@@ -107,6 +115,28 @@ impl Default for Storage {
             max_group_storage: ByteSize(100 << 20),
             max_db_size: ByteSize(1 << 30),
             default_ttl: Seconds(7 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// `[cleanup]`: what time takes away.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cleanup {
+    /// How often. Default: 1 hour.
+    pub interval: Seconds,
+    /// A device that was away for so long is not waited for any more. Default: 90 days.
+    pub device_expiry: Seconds,
+    /// Whether room that was freed goes back to the system. Default: yes.
+    pub vacuum_on_cleanup: bool,
+}
+
+impl Default for Cleanup {
+    fn default() -> Self {
+        Self {
+            interval: Seconds(60 * 60),
+            device_expiry: Seconds(90 * 24 * 60 * 60),
+            vacuum_on_cleanup: true,
         }
     }
 }
@@ -196,6 +226,7 @@ impl Config {
             default_ttl: at_most_u32(storage.default_ttl.0),
             max_groups: self.groups.max_groups,
             max_devices_per_group: self.groups.max_devices,
+            device_expiry: Duration::from_secs(self.cleanup.device_expiry.0),
             messages_per_minute: self.limits.messages_per_minute,
             group_creation: token.map_or(GroupCreation::Open, GroupCreation::by_token),
         }
@@ -210,6 +241,12 @@ impl Config {
         }
         if self.storage.max_group_storage.0 < blob + (SEAL_OVERHEAD + NewBlob::OVERHEAD) as u64 {
             return value("storage.max_group_storage", "more than storage.max_blob_size");
+        }
+        if !CLEANUP_INTERVAL.contains(&self.cleanup.interval.0) {
+            return value("cleanup.interval", "between 1 second and 12 hours");
+        }
+        if self.cleanup.device_expiry.0 < MIN_DEVICE_EXPIRY {
+            return value("cleanup.device_expiry", "at least 7 days");
         }
         if self.limits.messages_per_minute == 0 {
             return value("limits.messages_per_minute", "at least 1");
@@ -303,6 +340,9 @@ mod tests {
             ("[server]\nbind = \"nowhere\"\n", "bind"),
             ("[storage]\nmax_blob_size = \"2 parsecs\"\n", "max_blob_size"),
             ("[storage]\nmax_blob_size = 1\n", "storage.max_blob_size"),
+            ("[cleanup]\ninterval = \"1d\"\n", "cleanup.interval"),
+            ("[cleanup]\ninterval = 0\n", "cleanup.interval"),
+            ("[cleanup]\ndevice_expiry = \"6d\"\n", "cleanup.device_expiry"),
             ("[limits]\nmessages_per_minute = 0\n", "limits.messages_per_minute"),
             ("[server]\npublic_url = \"relay.example\"\n", "server.public_url"),
         ] {

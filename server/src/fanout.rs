@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sync_relay_core::store::{ReadOp, ReadResult};
+use sync_relay_core::store::{Ended, ReadOp, ReadResult};
 use sync_relay_core::{Bucket, Committed, Delivery, Hub, Registration, SessionNo};
-use sync_types::Now;
+use sync_types::{DeviceId, GroupId, Now};
 use tokio::sync::Notify;
 
 /// The hub behind a lock that is never held across a wait.
 #[derive(Debug)]
-pub(crate) struct Fanout(Mutex<Inner>);
+pub(crate) struct Fanout {
+    inner: Mutex<Inner>,
+    group_deleted: Notify,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -29,7 +32,8 @@ pub(crate) struct Seat {
 
 impl Fanout {
     pub(crate) fn new(messages_per_minute: u32) -> Self {
-        Self(Mutex::new(Inner { hub: Hub::new(messages_per_minute), wakers: HashMap::new() }))
+        let inner = Mutex::new(Inner { hub: Hub::new(messages_per_minute), wakers: HashMap::new() });
+        Self { inner, group_deleted: Notify::new() }
     }
 
     pub(crate) fn open(self: &Arc<Self>, clock: crate::clock::Clock) -> Seat {
@@ -44,8 +48,23 @@ impl Fanout {
     /// Tells of commits, in their order.
     pub(crate) fn committed<'a>(&self, commits: impl Iterator<Item = &'a Committed>) {
         let mut inner = self.lock();
-        commits.for_each(|committed| inner.hub.committed(committed));
+        for committed in commits {
+            inner.hub.committed(committed);
+            if committed.ended == Ended::Group {
+                self.group_deleted.notify_one();
+            }
+        }
         inner.wake();
+    }
+
+    /// Waits until a group has been deleted since the last time.
+    pub(crate) async fn group_deleted(&self) {
+        self.group_deleted.notified().await;
+    }
+
+    /// Every device that is online, with its group.
+    pub(crate) fn online(&self) -> Vec<(GroupId, DeviceId)> {
+        self.lock().hub.registrations().map(|who| (who.group, who.device)).collect()
     }
 
     pub(crate) fn mark_online(&self, op: &ReadOp, result: &mut ReadResult, now: Now) {
@@ -53,7 +72,7 @@ impl Fanout {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

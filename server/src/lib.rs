@@ -16,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+mod cleaner;
 mod clock;
 mod config;
 mod fanout;
@@ -29,6 +30,6 @@ pub mod sqlite;
 mod units;
 mod writer;
 
-pub use config::{Config, ConfigError, Groups, Limits, Server, Storage};
+pub use config::{Cleanup, Config, ConfigError, Groups, Limits, Server, Storage};
 pub use relay::{ServeError, serve};
 pub use units::{ByteSize, Seconds};

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::accept::{self, Sockets};
+use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::fanout::Fanout;
@@ -105,13 +106,22 @@ pub async fn serve(
     );
     let max_connections = config.server.max_connections;
     let connections = Arc::new(Semaphore::new(max_connections as usize));
+    let clock = Clock::start();
+    let cleaner = Cleaner {
+        store: Arc::clone(&store),
+        fanout: Arc::clone(&fanout),
+        clock,
+        interval: Duration::from_secs(config.cleanup.interval.0),
+        vacuum: config.cleanup.vacuum_on_cleanup,
+    };
+    let cleaning = tokio::spawn(cleaner.run(stopping.clone()));
     let relay = Arc::new(Relay {
         identity: Arc::new(identity),
         public_url: config.server.public_url,
         store: Arc::clone(&store),
         writer,
         fanout,
-        clock: Clock::start(),
+        clock,
         input: Budget::of(MAX_INPUT),
         output: Budget::of(MAX_OUTPUT),
         max_connections,
@@ -136,7 +146,8 @@ pub async fn serve(
                 server.abort();
             }
             // The last way to the writer is gone with the server; its queue is finished first.
-            if timeout(REST_ENDS, writing).await.is_err() {
+            let storing = async { tokio::join!(writing, cleaning) };
+            if timeout(REST_ENDS, storing).await.is_err() {
                 warn!("writes did not end in time");
             }
         }

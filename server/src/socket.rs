@@ -22,7 +22,7 @@ use crate::accept::Place;
 use crate::fanout::Seat;
 use crate::memory::Share;
 use crate::relay::{Relay, asked};
-use crate::writer::{self, Replies};
+use crate::writer::Replies;
 
 /// Without progress for so long, a peer that does not take what is sent is dropped.
 const STUCK: Duration = Duration::from_secs(30);
@@ -219,7 +219,7 @@ impl Connection {
                     sent = true;
                 }
                 Output::Write { id, op } => {
-                    let held = self.hand_over(writer::size(&op)).await?;
+                    let held = self.hand_over(op.bytes()).await?;
                     self.relay.writer.submit(id, op, held, &self.replies).await;
                 }
                 Output::Read { id, op } => self.read(id, op).await?,

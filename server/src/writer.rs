@@ -76,13 +76,13 @@ impl Writer {
 
 async fn run<S: Store>(store: Arc<S>, fanout: Arc<Fanout>, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.recv().await {
-        let (mut bytes, mut rows) = (size(&first.op), rows_of(&first.op));
+        let (mut bytes, mut rows) = (first.op.bytes(), first.op.rows());
         let (mut ops, mut replies, mut held) = (vec![first.op], vec![first.reply], first.held);
         // Whatever has gathered during the last commit goes together; nothing waits for more.
         while rows < MAX_ROWS && bytes < MAX_BYTES {
             let Ok(job) = queue.try_recv() else { break };
-            bytes += size(&job.op);
-            rows += rows_of(&job.op);
+            bytes += job.op.bytes();
+            rows += job.op.rows();
             ops.push(job.op);
             replies.push(job.reply);
             held.add(job.held);
@@ -110,31 +110,6 @@ fn committed((op, outcome): (&WriteOp, &WriteOutcome)) -> Option<Committed> {
     Committed::of(op, outcome.as_ref().ok()?)
 }
 
-/// Bytes of blobs in a write.
-pub(crate) fn size(op: &WriteOp) -> usize {
-    match op {
-        WriteOp::Push(push) => push.bytes(),
-        WriteOp::Admit(_)
-        | WriteOp::Acknowledge(_)
-        | WriteOp::Seen(_)
-        | WriteOp::CreateInvite(_)
-        | WriteOp::ClaimInvite(_)
-        | WriteOp::RevokeInvite(_) => 0,
-    }
-}
-
-fn rows_of(op: &WriteOp) -> usize {
-    match op {
-        WriteOp::Push(push) => push.blobs.len(),
-        WriteOp::Admit(_)
-        | WriteOp::Acknowledge(_)
-        | WriteOp::Seen(_)
-        | WriteOp::CreateInvite(_)
-        | WriteOp::ClaimInvite(_)
-        | WriteOp::RevokeInvite(_) => 1,
-    }
-}
-
 impl Reply {
     fn give(self, result: Result<WriteOutcome, Unavailable>) {
         // Whoever asked may have gone: the write was done nevertheless.
@@ -154,7 +129,7 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use sync_relay_core::store::{ReadOp, ReadResult, Seen, StoreError, WriteResult};
-    use sync_types::{DeviceId, GroupId, UnixMs};
+    use sync_types::UnixMs;
 
     use super::*;
 
@@ -174,11 +149,7 @@ mod tests {
     }
 
     fn seen(now: u64) -> WriteOp {
-        WriteOp::Seen(Seen {
-            group: GroupId::NONE,
-            device: DeviceId::from_bytes([1; 32]).unwrap(),
-            now: UnixMs(now),
-        })
+        WriteOp::Seen(Seen { devices: vec![], now: UnixMs(now) })
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use common::{Client, Group, Heard, push};
-use sync_types::Message;
+use sync_types::{ErrorCode, Message};
 use tempfile::TempDir;
 
 struct Program {
@@ -87,6 +87,32 @@ async fn what_was_acknowledged_survives_sigkill_without_gaps() {
     for (cursor, id) in acked {
         let blob = &page.blobs[usize::try_from(cursor).unwrap() - 1];
         assert_eq!(blob.payload.as_deref(), Some(&id.to_be_bytes()[..]), "cursor {cursor}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_acknowledged_survives_sigkill() {
+    let folder = TempDir::new().unwrap();
+    let group = Group::new(1);
+    for _ in 0..3 {
+        let folder = TempDir::new_in(folder.path()).unwrap();
+        let mut program = Program::on(&folder);
+        Client::join(program.addr, 3, &group).await;
+        let mut a = Client::join(program.addr, 1, &group).await;
+        a.send(push(1, *b"before it")).await;
+        let (newer, rotate) = group.rotate(100, 1, &[1, 2]);
+        let ack = a.rotate(rotate.clone()).await;
+        program.child.kill().unwrap();
+        program.child.wait().unwrap();
+
+        let program = Program::on(&folder);
+        assert_eq!(Client::shut_out(program.addr, 3, &group).await, ErrorCode::DeviceRevoked);
+        let mut a = Client::join(program.addr, 1, &newer).await;
+        let page = a.pull(0).await;
+        assert_eq!(page.blobs[1].payload.as_ref(), Some(&rotate.payload));
+        assert_eq!(a.rotate(rotate).await, ack);
+        let mut b = Client::connect(program.addr, 2, &group).await;
+        assert_eq!(b.welcome().await.epoch, 1, "who was meant comes in for the first time");
     }
 }
 

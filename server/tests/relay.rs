@@ -3,20 +3,16 @@
 
 mod common;
 
-use common::{Client, Group, Heard, Relay, open_socket, push, soon};
+use common::{Client, Group, Heard, Relay, error_code, open_socket, push, soon};
 use futures_util::{SinkExt, StreamExt};
 use sync_relay::Config;
 use sync_types::limits::DEFAULT_MAX_BLOB;
 use sync_types::{
-    Ack, Cursor, Delete, Devices, Envelope, ErrorCode, Message, Nonce, Presence, Pull, PushBatch, UnixMs,
+    Ack, Cursor, Devices, Envelope, ErrorCode, LeaveAck, Message, Nonce, Presence, Pull, Push, PushBatch,
+    UnixMs,
 };
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::Message as Frame;
-
-fn error_code(message: &Message) -> Option<ErrorCode> {
-    let Message::Error(error) = message else { return None };
-    ErrorCode::from_u16(error.code)
-}
 
 #[tokio::test]
 async fn two_devices_push_hear_and_pull() {
@@ -215,15 +211,15 @@ async fn the_newer_connection_of_a_device_replaces_the_older() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_wrong_or_not_there_yet_is_answered_and_the_session_goes_on() {
+async fn what_is_unknown_or_wrong_is_answered_and_the_session_goes_on() {
     let folder = TempDir::new().unwrap();
     let relay = Relay::start(&folder).await;
     let group = Group::new(1);
     let mut a = Client::join(relay.addr, 1, &group).await;
-    let delete = Delete { blob_id: push(1, vec![]).blob_id };
-    let Message::Error(error) = a.request(delete).await else { panic!() };
-    assert_eq!(error.code, 1);
-    assert!(error.message.contains("not supported by this relay yet"), "{}", error.message);
+    let (_, rotate) = group.rotate(1, 0, &[1]);
+    let as_blob = Push { payload: rotate.payload, ..push(1, vec![]) };
+    assert_eq!(a.refused(as_blob).await, ErrorCode::BadRequest, "a rotation comes by ROTATE only");
+    assert_eq!(a.refused(LeaveAck).await, ErrorCode::BadRequest);
 
     let nonce = Nonce([7; 24]);
     let mut envelope = Envelope::seal(&Devices.into(), a.id(), group.id, UnixMs(0), nonce);

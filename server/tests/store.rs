@@ -11,7 +11,7 @@ use sync_relay::sqlite::{OpenError, SqliteStore};
 use sync_relay_core::Policy;
 use sync_relay_core::store::{ReadOp, ReadResult, Store, StoreError, WriteOp, WriteOutcome};
 use sync_testkit::store_contract::{Fixture, run_all};
-use sync_types::{DeviceId, GroupId, StoreId};
+use sync_types::StoreId;
 use tempfile::TempDir;
 
 /// A store that knows where it lies, so that it can be opened again.
@@ -54,18 +54,6 @@ impl Fixture for Folders {
     fn store_id(&self, kept: &Kept) -> StoreId {
         kept.store.store_id()
     }
-
-    async fn revoke(&self, kept: &Kept, group: GroupId, device: DeviceId) {
-        let mut db = outside(&kept.path).await;
-        let update = "UPDATE devices SET revoked_at = 1 FROM groups
-                      WHERE groups.group_no = devices.group_no AND group_id = ? AND device_id = ?";
-        let update = sqlx::query(update).bind(group.0.as_slice()).bind(device.as_bytes().as_slice());
-        assert_eq!(update.execute(&mut db).await.unwrap().rows_affected(), 1);
-    }
-}
-
-async fn outside(path: &std::path::Path) -> SqliteConnection {
-    SqliteConnection::connect(path.to_str().unwrap()).await.unwrap()
 }
 
 #[tokio::test]

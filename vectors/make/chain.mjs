@@ -87,7 +87,10 @@ function chains() {
       refuse('one between is missing', 'Gap', [zero, two]),
       refuse('the first again', 'Known', [zero, zero]),
       refuse('an earlier one again', 'Known', [zero, one, zero]),
-      refuse('another in the place of one that is known', 'Known', [zero, one, blob(1, held)]),
+      refuse('another in the place of the newest', 'Altered', [zero, one, blob(1, held)]),
+      refuse('another in the place of an earlier one', 'Known', [zero, one, blob(0, held)]),
+      refuse('a void blob in the place of the newest', 'Altered', [zero, one, blob(1, zero.hash, { kind: 2 }, held)]),
+      refuse('a void blob that stands for the newest', 'Known', [zero, one, blob(1, zero.hash, { kind: 2 }, one.hash)]),
     ],
   };
 }

@@ -5,6 +5,7 @@ import { publicKey, sha256, sign } from './keys.mjs';
 import { keyLog } from './layout.mjs';
 import { withTorsion, withoutNonce } from './lax.mjs';
 import * as m from './msgpack.mjs';
+import { crockford } from './text.mjs';
 
 const seed = (n) => repeat(n, 32);
 const authKey = (n) => publicKey('ed25519', seed(n));
@@ -31,7 +32,13 @@ function log(...seeds) {
 const group = hex(groupId(authKey(1)));
 
 function accepted(name, fields) {
-  return { case: name, group_id: hex(groupId(unhex(fields.genesis))), epoch: fields.links.length, bytes: hex(keyLog(fields)), fields };
+  const id = groupId(unhex(fields.genesis));
+  const epoch = fields.links.length;
+  const newest = unhex(epoch ? fields.links.at(-1).auth_key : fields.genesis);
+  const print = crockford(sha256(ascii('sync-relay fingerprint v1'), id, u32be(epoch), newest)).slice(0, 12);
+  return {
+    case: name, group_id: hex(id), epoch, fingerprint: print.match(/.{4}/g).join('-'), bytes: hex(keyLog(fields)), fields,
+  };
 }
 
 function refused(name, error, fields, group_id = group) {

@@ -222,6 +222,7 @@ function rotations() {
       refuse('of another epoch than expected', 'WrongEpoch', made, { ctx: { ...context, epoch: 2 } }),
       refuse('with the old secret', 'Decrypt', made, { with: secret }),
       refuse('with another secret', 'Decrypt', made, { with: seed(0x61) }),
+      refuse('beside another key than the secret\u2019s', 'Decrypt', { ...made, auth_key: hex(keys.auth) }),
       refuse('in another group', 'Decrypt', made, { ctx: { ...context, group_id: '9b'.repeat(32) } }),
       refuse('by another sender', 'Decrypt', made, { ctx: { ...context, sender: idOf(bob) } }),
       refuse('under another id', 'Decrypt', made, { ctx: { ...context, blob_id: 'b1'.repeat(16) } }),
@@ -261,7 +262,7 @@ function rotations() {
 function lockboxes() {
   const made = rotate(good);
   const accept = (name, device, opened, r = made, ctx = context) => (
-    { case: name, ...ctx, device_secret: hex(device), payload: hex(payloadOf(r)), secret: opened && hex(opened) });
+    { case: name, ...ctx, device_secret: hex(device), device: idOf(device), signer: hex(keys.auth), payload: hex(payloadOf(r)), secret: opened && hex(opened) });
   const refuse = (name, error, r, { device = bob, ctx = context } = {}) => (
     { case: name, ...ctx, device_secret: hex(device), payload: hex(payloadOf(r)), error });
   const change = (r, device, edit) => ({

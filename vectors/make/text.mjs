@@ -6,7 +6,7 @@ import * as m from './msgpack.mjs';
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
 /** Crockford's base32, most significant bits first, zero bits at the end. */
-function crockford(bytes) {
+export function crockford(bytes) {
   let bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
   bits = bits.padEnd(Math.ceil(bits.length / 5) * 5, '0');
   return bits.match(/.{5}/g).map((five) => ALPHABET[parseInt(five, 2)]).join('');

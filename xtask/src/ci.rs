@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::run::{cargo, each_line, installed, output, root, show};
 use crate::tally::{Counts, Tally};
-use crate::{assemble, browser, demo, laws, wasm};
+use crate::{assemble, browser, demo, laws, reader, wasm};
 
 /// Packages that have tests marked `#[ignore = "heavy: …"]`. Those are left out of the ordinary run and
 /// run here at full speed; no package beyond these may have ignored tests.
@@ -26,7 +26,7 @@ struct State {
     ignored: Option<u64>,
 }
 
-const STEPS: [(&str, Step); 20] = [
+const STEPS: [(&str, Step); 21] = [
     ("tools", |_| one(tools())),
     ("format", |_| one(show(&mut cargo(["fmt", "--all", "--", "--check"])))),
     ("page", |_| one(assemble::build().map(|_| ()))),
@@ -44,6 +44,7 @@ const STEPS: [(&str, Step); 20] = [
     ("law-4-same-tests-in-wasm", |_| count(&wasm::pure_tests()?, &[])),
     ("law-5-vectors-for-every-type", |_| one(every_type_has_vectors())),
     ("vectors-by-another-hand", |_| one(independent_vectors())),
+    ("vectors-by-a-third-hand", |_| reader::vectors_verified()),
     ("scripts", |_| one(scripts())),
     ("deny", |_| deny()),
     ("demo", |_| one(demo::check())),

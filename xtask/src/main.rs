@@ -13,6 +13,7 @@ mod ci;
 mod demo;
 mod laws;
 mod page;
+mod reader;
 mod run;
 mod tally;
 mod wasm;

@@ -34,6 +34,16 @@ impl Counts {
         }
     }
 
+    /// Adds what a line says that is nothing but a sum: `746 passed, 0 failed`.
+    pub(crate) fn add_sum_line(&mut self, line: &str) {
+        let Some((passed, failed)) = line.split_once(" passed, ") else { return };
+        let failed = failed.strip_suffix(" failed").and_then(|n| n.parse::<u64>().ok());
+        if let (Ok(passed), Some(failed)) = (passed.parse::<u64>(), failed) {
+            self.passed += passed;
+            self.failed += failed;
+        }
+    }
+
     /// Adds what a line of the Test Anything Protocol says, if it is one of those that Node.js ends with.
     pub(crate) fn add_tap_line(&mut self, line: &str) {
         let number = |what| line.strip_prefix(what).and_then(|rest: &str| rest.trim().parse::<u64>().ok());
@@ -121,6 +131,15 @@ mod tests {
             counts.add_tap_line(line);
         }
         assert_eq!(counts, Counts { passed: 4, failed: 3, ignored: 2 });
+    }
+
+    #[test]
+    fn a_line_that_is_a_sum_adds_up() {
+        let mut counts = Counts::default();
+        for line in ["746 passed, 2 failed", "    logs accepted   4, 1 failed", "x passed, 1 failed"] {
+            counts.add_sum_line(line);
+        }
+        assert_eq!(counts, Counts { passed: 746, failed: 2, ignored: 0 });
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! everything that the reader was shown, up to a cursor. A *cut* is a group's: after a rotation the
 //! blobs of the epoch before count only up to the rotation's tips, whenever a relay shows them.
 
+use core::cmp::Ordering;
+
 use sha2::{Digest, Sha256};
 use sync_types::{BlobHash, BlobId, ChainId, Cursor, DeviceId, GroupId, StoreId};
 
@@ -54,28 +56,30 @@ pub fn link_hash(content: &Content, hash: BlobHash) -> BlobHash {
 pub enum Step {
     /// The next one.
     Next,
-    /// In the next place, but it names another blob before it than the one that is known.
+    /// It names another blob before it than the one that is known, or stands in that one's place.
     Altered,
     /// Further on: places between are missing.
     Gap,
-    /// In a place that is taken.
+    /// The newest that is known once more, or in a place before it.
     Known,
 }
 
-/// Compares a blob's place with the newest that is known of its chain.
-pub fn step(newest: Option<&Tip>, place: &Place) -> Step {
-    let (next, before) = match newest {
-        None => (0, BlobHash([0; 32])),
-        Some(tip) => match tip.seq.checked_add(1) {
-            Some(next) => (next, tip.hash),
-            None => return Step::Known,
-        },
+/// Compares a blob with the newest that is known of its chain. `link` is the blob's [`link_hash`].
+pub fn step(newest: Option<&Tip>, place: &Place, link: &BlobHash) -> Step {
+    let Some(tip) = newest else {
+        return match place.seq {
+            0 if place.prev == BlobHash([0; 32]) => Step::Next,
+            0 => Step::Altered,
+            _ => Step::Gap,
+        };
     };
-    match place.seq.cmp(&next) {
-        core::cmp::Ordering::Less => Step::Known,
-        core::cmp::Ordering::Equal if place.prev == before => Step::Next,
-        core::cmp::Ordering::Equal => Step::Altered,
-        core::cmp::Ordering::Greater => Step::Gap,
+    match place.seq.cmp(&tip.seq) {
+        Ordering::Less => Step::Known,
+        Ordering::Equal if *link == tip.hash => Step::Known,
+        Ordering::Equal => Step::Altered,
+        Ordering::Greater if place.seq - tip.seq > 1 => Step::Gap,
+        Ordering::Greater if place.prev == tip.hash => Step::Next,
+        Ordering::Greater => Step::Altered,
     }
 }
 
@@ -121,14 +125,22 @@ mod tests {
 
     #[test]
     fn a_chain_starts_with_zeros_and_goes_on_by_hashes() {
-        assert_eq!(step(None, &place(0, 0)), Step::Next);
-        assert_eq!(step(None, &place(0, 9)), Step::Altered);
-        assert_eq!(step(None, &place(1, 9)), Step::Gap);
-        assert_eq!(step(Some(&tip(1, 3)), &place(4, 9)), Step::Next);
-        assert_eq!(step(Some(&tip(1, 3)), &place(4, 8)), Step::Altered);
-        assert_eq!(step(Some(&tip(1, 3)), &place(5, 9)), Step::Gap);
-        assert_eq!(step(Some(&tip(1, 3)), &place(3, 9)), Step::Known);
-        assert_eq!(step(Some(&tip(1, u64::MAX)), &place(u64::MAX, 9)), Step::Known);
+        let tips = [tip(1, 3), tip(1, u64::MAX)];
+        let step = |newest, seq, prev| step(newest, &place(seq, prev), &hash(5));
+        assert_eq!(step(None, 0, 0), Step::Next);
+        assert_eq!(step(None, 0, 9), Step::Altered);
+        assert_eq!(step(None, 1, 9), Step::Gap);
+        assert_eq!(step(Some(&tips[0]), 4, 9), Step::Next);
+        assert_eq!(step(Some(&tips[0]), 4, 8), Step::Altered);
+        assert_eq!(step(Some(&tips[0]), 5, 9), Step::Gap);
+        assert_eq!(step(Some(&tips[1]), 0, 9), Step::Known);
+    }
+
+    #[test]
+    fn in_the_newest_ones_place_is_that_one_again_or_another() {
+        let again = |link| step(Some(&tip(1, 3)), &place(3, 8), &hash(link));
+        assert_eq!(again(9), Step::Known);
+        assert_eq!(again(5), Step::Altered);
     }
 
     #[test]

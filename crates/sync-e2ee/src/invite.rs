@@ -196,7 +196,8 @@ pub(crate) fn tests_invite(devices: u8) -> Invite {
 mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
-    use sync_types::{BlobHash, ChainId, Cursor, DeviceSecret, StoreId};
+    use sync_types::keylog::rotation_transcript;
+    use sync_types::{BlobHash, ChainId, Cursor, DeviceSecret, KeyLink, StoreId};
 
     use super::*;
     use crate::{DeviceName, Tip};
@@ -264,6 +265,54 @@ mod tests {
             Invite { secret: EpochSecret::from_bytes([8; 32]), ..invite(1) },
         ] {
             let sealed = seal(&forged).unwrap();
+            let opened = Invite::open(&LookupKey([1; 16]), &InviteKey::from_bytes([2; 32]), &sealed);
+            assert_eq!(opened.err(), Some(SealError::Malformed));
+        }
+    }
+
+    /// An invite into a group that was rotated so many times, with a secret for every epoch.
+    fn rotated(times: u32) -> Invite {
+        let secret_of = |epoch: u32| {
+            let mut bytes = [7; 32];
+            bytes[..4].copy_from_slice(&epoch.to_be_bytes());
+            EpochSecret::from_bytes(bytes)
+        };
+        let mut key_log = KeyLog::new(secret_of(0).keys().auth_key());
+        let group_id = GroupId::of(&key_log.genesis);
+        for epoch in 1..=times {
+            let auth_key = secret_of(epoch).keys().auth_key();
+            let transcript = rotation_transcript(&group_id, epoch, &auth_key, &[9; 32]);
+            let signature = secret_of(epoch - 1).keys().sign_rotation(&transcript);
+            key_log.links.push(KeyLink { auth_key, content_hash: [9; 32], signature });
+        }
+        let history = (0..times).map(|epoch| (epoch, secret_of(epoch))).collect();
+        Invite { group_id, key_log, epoch: times, secret: secret_of(times), history, ..invite(20) }
+    }
+
+    fn reopened(invite: &Invite) -> Invite {
+        let sealed = seal(invite).unwrap();
+        Invite::open(&LookupKey([1; 16]), &InviteKey::from_bytes([2; 32]), &sealed).unwrap()
+    }
+
+    #[test]
+    fn what_grows_too_large_loses_its_names_and_then_its_oldest_secrets() {
+        let named = |invite: &Invite| invite.roster.iter().all(|entry| entry.name.is_some());
+        let small = reopened(&rotated(20));
+        assert!(named(&small) && small.history.len() == 20);
+        let nameless = reopened(&rotated(75));
+        assert!(!named(&nameless) && nameless.history.len() == 75);
+        let large = reopened(&rotated(95));
+        assert!(!named(&large) && (1..95).contains(&large.history.len()));
+        assert_eq!(large.history.last_key_value().map(|(epoch, _)| *epoch), Some(94), "the newest stay");
+        assert_eq!(seal(&rotated(120)), Err(SealError::TooLarge));
+    }
+
+    #[test]
+    fn earlier_secrets_must_be_those_of_the_key_log_in_their_order() {
+        let history = |pairs: Vec<(u32, EpochSecret)>| pairs.into_iter().collect::<BTreeMap<_, _>>();
+        let other = EpochSecret::from_bytes([8; 32]);
+        for forged in [history(vec![(0, other.clone())]), history(vec![(2, rotated(2).secret)])] {
+            let sealed = seal(&Invite { history: forged, ..rotated(2) }).unwrap();
             let opened = Invite::open(&LookupKey([1; 16]), &InviteKey::from_bytes([2; 32]), &sealed);
             assert_eq!(opened.err(), Some(SealError::Malformed));
         }

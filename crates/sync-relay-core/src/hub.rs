@@ -5,10 +5,10 @@ mod mailbox;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use sync_types::{DeviceId, GroupId, MonoMs, Now, PeerPresence, UnixMs};
+use sync_types::{DeviceId, ErrorCode, GroupId, MonoMs, Now, PeerPresence, UnixMs};
 
 use crate::bucket::Bucket;
-use crate::store::{Committed, News, ReadOp, ReadResult};
+use crate::store::{Committed, Ended, News, ReadOp, ReadResult};
 use mailbox::Mailbox;
 
 /// Status of a device whose connection closed.
@@ -38,8 +38,30 @@ pub enum Delivery {
     News(News),
     /// Another device came, went or said something of itself.
     Presence(PeerPresence),
-    /// The same device has connected again: this session is over.
+    /// This session is over.
+    Ended(Ending),
+}
+
+/// Why a session is over before its connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The same device has connected again.
     Replaced,
+    /// The device was removed.
+    Removed,
+    /// The group was deleted.
+    GroupDeleted,
+}
+
+impl Ending {
+    /// The code on the wire.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Replaced => ErrorCode::Replaced,
+            Self::Removed => ErrorCode::DeviceRevoked,
+            Self::GroupDeleted => ErrorCode::GroupDeleted,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -88,6 +110,11 @@ impl Hub {
         self.members.len()
     }
 
+    /// Every device that is online.
+    pub fn registrations(&self) -> impl Iterator<Item = Registration> {
+        self.members.values().map(|member| member.registration)
+    }
+
     /// Lets the others hear of a device that came in, ends its older session if it has one, and gives
     /// the device's message allowance.
     pub fn register(&mut self, no: SessionNo, registration: Registration, now: Now) -> Arc<Bucket> {
@@ -97,7 +124,7 @@ impl Hub {
         let older = self.groups.entry(group).or_default().insert(device, no);
         match older.and_then(|older| Some((older, self.members.get_mut(&older)?))) {
             Some((older, member)) => {
-                member.mailbox.replace();
+                member.mailbox.end(Ending::Replaced);
                 self.woken.insert(older);
             }
             None => self.announce(group, device, HERE, now.unix),
@@ -125,11 +152,20 @@ impl Hub {
         self.announce(group, device, AWAY, now.unix);
     }
 
-    /// Tells the group's other sessions of blobs that were committed. To be called in the order of
-    /// commits: it is the order in which they hear.
+    /// Ends the sessions that a commit ends, and tells the group's others of its blobs. To be called in
+    /// the order of commits: it is the order in which they hear.
     pub fn committed(&mut self, committed: &Committed) {
-        self.tell_others(committed.group, committed.sender, |mailbox| {
-            committed.blobs.iter().for_each(|news| mailbox.news(news.clone()));
+        let Committed { group, sender, blobs, ended } = committed;
+        match ended {
+            Ended::Devices(devices) => devices.iter().for_each(|id| self.end(*group, *id, Ending::Removed)),
+            Ended::Group => {
+                let devices: Vec<_> =
+                    self.groups.get(group).into_iter().flatten().map(|(id, _)| *id).collect();
+                devices.into_iter().for_each(|id| self.end(*group, id, Ending::GroupDeleted));
+            }
+        }
+        self.tell_others(*group, *sender, |mailbox| {
+            blobs.iter().for_each(|news| mailbox.news(news.clone()));
         });
     }
 
@@ -138,7 +174,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(&no) else {
             return;
         };
-        if member.status == status || member.mailbox.is_replaced() {
+        if member.status == status || member.mailbox.is_ended() {
             return;
         }
         member.status = status;
@@ -158,7 +194,7 @@ impl Hub {
 
     /// Fills in who of a group's devices is online now, in what storage gave for `op`.
     pub fn mark_online(&self, op: &ReadOp, result: &mut ReadResult, now: Now) {
-        let (ReadOp::Devices { group }, ReadResult::Devices(rows)) = (op, result) else {
+        let (ReadOp::Devices { group, .. }, ReadResult::Devices(rows)) = (op, result) else {
             return;
         };
         let Some(online) = self.groups.get(group) else {
@@ -169,6 +205,16 @@ impl Hub {
                 row.online = true;
                 row.last_seen = now.unix;
             }
+        }
+    }
+
+    fn end(&mut self, group: GroupId, device: DeviceId, why: Ending) {
+        let Some(no) = self.groups.get(&group).and_then(|devices| devices.get(&device)) else {
+            return;
+        };
+        if let Some(member) = self.members.get_mut(no) {
+            member.mailbox.end(why);
+            self.woken.insert(*no);
         }
     }
 

@@ -27,6 +27,10 @@
 //!
 //! While [`Session::wants_deliveries`], what [`Hub::take`] gives goes to [`Session::handle_delivery`].
 //! At the end, [`Hub::unregister`] and, if there is one, the write of [`Session::farewell`].
+//!
+//! Beside the sessions, a driver cleans up from time to time: a [`store::Seen`] of [`Hub::registrations`],
+//! so that who is online is not taken for away, then each [`store::Chore`] of [`store::Chore::ALL`],
+//! piece by piece.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod bucket;
@@ -37,7 +41,7 @@ mod session;
 pub mod store;
 
 pub use bucket::Bucket;
-pub use hub::{Delivery, Hub, Registration, SessionNo};
+pub use hub::{Delivery, Ending, Hub, Registration, SessionNo};
 pub use policy::{GroupCreation, Policy};
 pub use session::{Output, RelayIdentity, Session};
 pub use store::{

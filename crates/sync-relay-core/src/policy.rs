@@ -23,6 +23,8 @@ pub struct Policy {
     pub max_groups: u64,
     /// Most devices of one group that are not removed.
     pub max_devices_per_group: u64,
+    /// A device that was not heard of for so long is not waited for any more.
+    pub device_expiry: Duration,
     /// Messages that one device may send in a minute; as many at once.
     pub messages_per_minute: u32,
     /// Who may make a group.
@@ -38,6 +40,7 @@ impl Default for Policy {
             default_ttl: 7 * 24 * 60 * 60,
             max_groups: 1000,
             max_devices_per_group: 100,
+            device_expiry: Duration::from_secs(90 * 24 * 60 * 60),
             messages_per_minute: 100,
             group_creation: GroupCreation::Open,
         }

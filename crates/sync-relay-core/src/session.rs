@@ -19,13 +19,15 @@ use sync_types::{
 };
 
 use crate::bucket::Bucket;
-use crate::hub::{Delivery, Registration};
+use crate::hub::{Delivery, Ending, Registration};
 use crate::policy::Policy;
 use crate::store::{News, OpId, ReadOp, Seen, StoreReply, WriteOp};
 use entry::{Entry, Step};
 use line::{Heard, Line};
 use requests::Member;
 
+/// WebSocket close code: all is done (RFC 6455 §7.4.1).
+const CLOSE_NORMAL: u16 = 1000;
 /// WebSocket close code: this end goes away (RFC 6455 §7.4.1).
 const CLOSE_AWAY: u16 = 1001;
 /// WebSocket close code: a kind of message that is not taken (RFC 6455 §7.4.1).
@@ -231,9 +233,11 @@ impl Session {
                 let nonce = self.nonce();
                 self.send(Presence::Peer(presence), nonce, now);
             }
-            Delivery::Replaced => {
+            // Its own wish: the answer to it comes next, and ends the session.
+            Delivery::Ended(Ending::Removed | Ending::GroupDeleted) if member.queue.is_leaving() => {}
+            Delivery::Ended(why) => {
                 let nonce = self.nonce();
-                self.fail(ErrorBody::new(ErrorCode::Replaced), nonce, now);
+                self.fail(ErrorBody::new(why.code()), nonce, now);
             }
         }
     }
@@ -321,7 +325,7 @@ impl Session {
     /// The last write of a session that is over, for storage: nobody waits for its answer.
     pub fn farewell(&self, now: Now) -> Option<WriteOp> {
         let device = self.peer().filter(|_| self.admitted)?;
-        Some(WriteOp::Seen(Seen { group: self.group, device, now: now.unix }))
+        Some(WriteOp::Seen(Seen { devices: vec![(self.group, device)], now: now.unix }))
     }
 
     fn on_envelope(&mut self, bytes: &[u8], now: Now) {

@@ -1,14 +1,21 @@
 //! Storage as a value: what a session asks for, what it is told, and the trait behind it.
 
-mod op;
+mod committed;
+mod invite;
+mod payload;
+mod read;
 mod refusal;
+mod write;
 
-pub use op::{
-    Acknowledge, Admit, Admitted, Backlog, ClaimInvite, ClaimedInvite, Committed, CreateInvite, InviteStatus,
-    NewBlob, News, Payload, Placed, PullPage, PushOp, Pushed, ReadOp, ReadResult, RevokeInvite, Seen, Stats,
-    WriteOp, WriteResult,
-};
+pub use committed::{Committed, Ended, News};
+pub use invite::{ClaimInvite, ClaimedInvite, CreateInvite, InviteStatus, RevokeInvite};
+pub use payload::Payload;
+pub use read::{Backlog, PullPage, ReadOp, ReadResult, Stats};
 pub use refusal::Refusal;
+pub use write::{
+    Acknowledge, Admit, Admitted, Chore, Cleaned, Cleanup, DeleteOp, Deleted, GroupDeleteOp, LeaveOp,
+    NewBlob, Placed, PushOp, Pushed, RotateOp, Rotated, Seen, WriteOp, WriteResult,
+};
 
 use core::future::Future;
 

@@ -4,6 +4,9 @@
 //! store does not keep. The reference model and the real stores run the same promises.
 
 mod invites;
+mod members;
+mod rotations;
+mod time;
 mod tools;
 
 use core::future::Future;
@@ -14,11 +17,11 @@ use sync_relay_core::store::{
     WriteOp, WriteResult,
 };
 use sync_types::limits::MAX_INLINE_NOTIFY;
-use sync_types::{AuthKey, Cursor, DeviceId, Epoch, GroupId, KeyLink, KeyLog, StoreId, UnixMs};
+use sync_types::{AuthKey, Cursor, DeviceId, Epoch, KeyLink, KeyLog, StoreId, UnixMs};
 
 use tools::{
     GROUP, OTHER, TOKEN, ack, acked, admit, apply, backlog, blob, come, cursor, cursors, device, devices,
-    genesis, group, invite, log, page, pair, placed, push, push_in, stats, status, write,
+    genesis, group, invite, leave, log, page, pair, placed, push, push_in, stats, status, write,
 };
 
 /// Makes the stores to be tested.
@@ -34,14 +37,6 @@ pub trait Fixture: Sync {
 
     /// The store's id.
     fn store_id(&self, store: &Self::Store) -> StoreId;
-
-    /// Marks a device as removed, by whatever means the store has.
-    fn revoke(
-        &self,
-        store: &Self::Store,
-        group: GroupId,
-        device: DeviceId,
-    ) -> impl Future<Output = ()> + Send;
 }
 
 /// Every promise, each on a store of its own.
@@ -55,7 +50,7 @@ pub async fn run_all<F: Fixture>(fixture: &F) {
     acknowledgements_move_forward_only(fixture).await;
     hello_acknowledges_only_under_the_same_store(fixture).await;
     groups_are_made_within_limits(fixture).await;
-    epochs_and_removed_devices_are_checked_in_the_transaction(fixture).await;
+    epochs_are_checked_in_the_transaction(fixture).await;
     a_full_group_makes_room_only_of_what_everyone_has(fixture).await;
     a_full_store_refuses(fixture).await;
     pages_are_bounded_by_count_and_bytes(fixture).await;
@@ -63,6 +58,24 @@ pub async fn run_all<F: Fixture>(fixture: &F) {
     devices_are_listed(fixture).await;
     invites::an_invite_is_claimed_once(fixture).await;
     invites::an_invite_expires_and_is_taken_back(fixture).await;
+    members::who_leaves_is_out_and_holds_nothing_up(fixture).await;
+    members::a_deleted_group_is_gone_and_does_not_come_back_for_ninety_days(fixture).await;
+    members::who_is_out_is_told_so_when_it_reads(fixture).await;
+    rotations::a_rotation_removes_whom_it_has_no_lockbox_for(fixture).await;
+    rotations::a_rotation_is_stored_once_and_stays(fixture).await;
+    rotations::of_two_rotations_the_first_wins(fixture).await;
+    rotations::what_is_in_one_batch_with_a_rotation_is_before_or_after_it(fixture).await;
+    rotations::a_device_that_slept_comes_in_to_fetch_its_rotation(fixture).await;
+    rotations::a_relay_that_was_wiped_gets_its_rotations_back(fixture).await;
+    rotations::a_full_group_can_be_rotated_and_a_full_store_cannot(fixture).await;
+    time::a_blob_is_deleted_when_every_device_has_it(fixture).await;
+    time::what_expires_leaves_a_stub_until_every_device_has_it(fixture).await;
+    time::stubs_make_room_first(fixture).await;
+    time::devices_that_stay_away_are_not_waited_for(fixture).await;
+    time::a_group_that_nobody_uses_goes_with_everything(fixture).await;
+    time::a_relay_that_was_off_lets_devices_come_first(fixture).await;
+    time::invites_and_tombstones_go_when_their_time_is_over(fixture).await;
+    time::a_cleanup_in_a_batch_does_not_disturb_its_neighbours(fixture).await;
     everything_is_still_there_after_a_restart(fixture).await;
 }
 
@@ -192,11 +205,11 @@ async fn groups_are_made_within_limits<F: Fixture>(fixture: &F) {
     assert_eq!(stats(&store).await.groups, 1, "who was refused has made nothing");
     let logless = Admit { key_log: None, ..admit(OTHER, 1) };
     assert_eq!(come(&store, logless).await, Err(Refusal::EpochUnknown));
-    fixture.revoke(&store, group(GROUP), device(2)).await;
-    assert!(come(&store, admit(GROUP, 3)).await.is_ok(), "in a removed device's place");
+    assert_eq!(write(&store, leave(2)).await, Ok(WriteResult::Left));
+    assert!(come(&store, admit(GROUP, 3)).await.is_ok(), "in the place of one that left");
 }
 
-async fn epochs_and_removed_devices_are_checked_in_the_transaction<F: Fixture>(fixture: &F) {
+async fn epochs_are_checked_in_the_transaction<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
     apply(&store, &[push(1, b"a")]).await;
     let link = |n| KeyLink { auth_key: AuthKey([n; 32]), content_hash: [n; 32], signature: [n; 64] };
@@ -210,20 +223,15 @@ async fn epochs_and_removed_devices_are_checked_in_the_transaction<F: Fixture>(f
     let log_now = store.read(&op).await.expect("the store works");
     assert!(matches!(log_now, ReadResult::KeyLog(Some(log)) if log.links == [link(5)]));
     assert_eq!(come(&store, rotated(1, &[6], 2)).await, Err(Refusal::KeyLogConflict));
-    let stranger = Admit { key_log: None, ..admit(GROUP, 3) };
-    assert_eq!(come(&store, stranger).await, Err(Refusal::EpochStale), "a stranger of an old epoch");
-    assert_eq!(come(&store, admit(GROUP, 1)).await.map(|a| a.epoch), Ok(1), "a sleeper may come in");
-    assert_eq!(write(&store, push(2, b"b")).await, Err(Refusal::EpochStale));
+    for device_no in [1, 3] {
+        let old = Admit { key_log: None, ..admit(GROUP, device_no) };
+        assert_eq!(come(&store, old).await, Err(Refusal::EpochStale), "nobody says that it is still in");
+    }
+    assert_eq!(write(&store, push(2, b"b")).await, Err(Refusal::EpochStale), "whose session goes on");
     assert_eq!(cursors(apply(&store, &[push(1, b"a")]).await), [1], "a retry may be late");
     let new = PushOp { epoch: 1, ..push_in(GROUP, 2, vec![blob(2, b"b")]) };
-    assert_eq!(cursors(apply(&store, &[WriteOp::Push(new.clone())]).await), [2]);
-
-    fixture.revoke(&store, group(GROUP), device(2)).await;
-    assert_eq!(come(&store, rotated(1, &[5], 2)).await, Err(Refusal::Revoked));
-    let more = PushOp { blobs: vec![blob(3, b"c")], ..new.clone() };
-    assert_eq!(write(&store, WriteOp::Push(more)).await, Err(Refusal::Revoked));
-    assert_eq!(cursors(apply(&store, &[WriteOp::Push(new)]).await), [2], "even its retry");
-    assert_eq!(devices(&store, GROUP).await.len(), 1, "removed devices are not listed");
+    assert_eq!(cursors(apply(&store, &[WriteOp::Push(new)]).await), [2]);
+    assert_eq!(come(&store, admit(GROUP, 2)).await.map(|a| a.epoch), Ok(1), "it has proven the newest");
 }
 
 /// Room for so many blobs of so many bytes in all.
@@ -314,27 +322,28 @@ async fn a_backlog_tells_the_newest<F: Fixture>(fixture: &F) {
 
 async fn devices_are_listed<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
-    let seen = Seen { group: group(GROUP), device: device(2), now: UnixMs(500) };
+    let devices_seen = [(GROUP, 2), (GROUP, 9), (OTHER, 1)].map(|(g, d)| (group(g), device(d))).to_vec();
+    let seen = Seen { devices: devices_seen, now: UnixMs(500) };
     write(&store, WriteOp::Seen(seen)).await.expect("noted");
     let renamed = Admit { name: b"new".to_vec(), ..admit(GROUP, 1) };
     come(&store, renamed).await.expect("let in");
-    let rows: Vec<_> = devices(&store, GROUP).await;
+    let listed = devices(&store, GROUP, 1).await.expect("a member");
     let rows: Vec<_> =
-        rows.iter().map(|r| (r.device_id, r.device_name.as_slice(), r.last_seen.0, r.online)).collect();
+        listed.iter().map(|r| (r.device_id, r.device_name.as_slice(), r.last_seen.0, r.online)).collect();
     let expected: [(DeviceId, &[u8], u64, bool); 2] =
         [(device(1), b"new", 10, false), (device(2), &[2; 3], 500, false)];
     assert_eq!(rows, expected);
-    assert_eq!(devices(&store, OTHER).await, []);
+    assert_eq!(devices(&store, OTHER, 1).await, Err(Refusal::Unknown));
 }
 
 async fn everything_is_still_there_after_a_restart<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
     let id = fixture.store_id(&store);
     apply(&store, &[push(1, b"a"), push(2, &[9; 70_000]), ack(2, 1), invite("one", 0)]).await;
-    let before = (log(&store, GROUP).await, devices(&store, GROUP).await, stats(&store).await);
+    let before = (log(&store, GROUP).await, devices(&store, GROUP, 1).await, stats(&store).await);
     let store = fixture.reopen(store).await;
     assert_eq!(fixture.store_id(&store), id);
-    let after = (log(&store, GROUP).await, devices(&store, GROUP).await, stats(&store).await);
+    let after = (log(&store, GROUP).await, devices(&store, GROUP, 1).await, stats(&store).await);
     assert_eq!(before, after);
     assert_eq!(status(&store, "one", TOKEN, 1).await, InviteStatus::Pending);
     assert_eq!(cursors(apply(&store, &[push(1, b"a"), push(3, b"c")]).await), [1, 3]);

@@ -7,7 +7,7 @@ use core::task::{Context, Poll, Waker};
 use sync_relay_core::Policy;
 use sync_testkit::MemoryStore;
 use sync_testkit::store_contract::{Fixture, run_all};
-use sync_types::{DeviceId, GroupId, StoreId};
+use sync_types::StoreId;
 
 struct Memory;
 
@@ -25,10 +25,6 @@ impl Fixture for Memory {
 
     fn store_id(&self, store: &MemoryStore) -> StoreId {
         store.store_id()
-    }
-
-    async fn revoke(&self, store: &MemoryStore, group: GroupId, device: DeviceId) {
-        store.revoke(group, device);
     }
 }
 

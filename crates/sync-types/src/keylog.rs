@@ -9,6 +9,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{AuthKey, DeviceId, Epoch, GroupId};
+use crate::invite_text::LookupKey;
 use crate::limits::MAX_KEY_LINKS;
 use crate::record;
 use crate::wire::{DecodeError, Reader, Wire, Writer};
@@ -100,6 +101,23 @@ impl KeyLog {
             None => Some(&self.genesis),
             Some(index) => self.links.get(index as usize).map(|link| &link.auth_key),
         }
+    }
+
+    /// What two people compare to know that their devices hold the same newest key: `XXXX-XXXX-XXXX`, 60
+    /// bits in Crockford's base32. A removed device that makes a key of its own with the help of the
+    /// relay would have to find one that agrees in all of them.
+    pub fn fingerprint(&self, group_id: &GroupId) -> String {
+        let newest = self.links.last().map_or(&self.genesis, |link| &link.auth_key);
+        let hash = Sha256::new()
+            .chain_update(b"sync-relay fingerprint v1")
+            .chain_update(group_id.0)
+            .chain_update(self.epoch().to_be_bytes())
+            .chain_update(newest.0)
+            .finalize();
+        let mut start = [0; 16];
+        start.copy_from_slice(&hash[..16]);
+        let text = LookupKey(start).to_string();
+        [&text[..4], &text[4..8], &text[8..12]].join("-")
     }
 
     /// Verifies the whole log from nothing but the group id.
@@ -244,6 +262,19 @@ mod tests {
         let (_, mut garbage) = log(&[1, 2, 5]);
         garbage.links[1].signature[0] ^= 1;
         assert_eq!(garbage.verify_beyond(&group, &known), Err(KeyLogError::BadSignature));
+    }
+
+    #[test]
+    fn the_same_newest_key_has_the_same_fingerprint_and_any_other_another() {
+        let (group, known) = log(&[1, 2]);
+        let text = known.fingerprint(&group);
+        assert!(text.len() == 14 && text.matches('-').count() == 2, "{text}");
+        let (_, again) = log(&[1, 2]);
+        assert_eq!(again.fingerprint(&group), text);
+        for other in [log(&[1]).1, log(&[1, 3]).1, log(&[1, 2, 2]).1] {
+            assert_ne!(other.fingerprint(&group), text);
+        }
+        assert_ne!(known.fingerprint(&GroupId([0; 32])), text);
     }
 
     #[test]

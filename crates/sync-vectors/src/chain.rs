@@ -66,12 +66,12 @@ fn follow(case: &Value) -> Result<Result<Option<Tip>, Step>, String> {
         let context = BlobContext { group_id, epoch, sender: sender(case)?, blob_id };
         let sealed = bytes(each, "sealed")?;
         let content = blob::open(&keys, &context, &sealed, MAX_BODY).map_err(|e| format!("{e:?}"))?;
-        let step = step(newest.as_ref(), &content.place);
+        let hash = link_hash(&content, blob::hash(&sealed));
+        let step = step(newest.as_ref(), &content.place, &hash);
         if step != Step::Next {
             let is_last = index + 1 == blobs.len();
             return if is_last { Ok(Err(step)) } else { Err(format!("blob {index} is {step:?} already")) };
         }
-        let hash = link_hash(&content, blob::hash(&sealed));
         newest = Some(Tip { chain_id: content.place.chain_id, seq: content.place.seq, hash });
     }
     Ok(Ok(newest))

@@ -5,7 +5,7 @@ use sync_types::wire::{decode, encode};
 use sync_types::{AuthKey, DeviceId, GroupId, KeyLog, KeyLogError, MembershipProof};
 
 use crate::describe::key_log;
-use crate::file::{Cases, Check, array, bytes, hex, number, refused, same};
+use crate::file::{Cases, Check, array, bytes, hex, number, refused, same, str};
 
 pub(crate) fn check(cases: &mut Cases<'_>) -> Check {
     let root = cases.root;
@@ -17,6 +17,7 @@ pub(crate) fn check(cases: &mut Cases<'_>) -> Check {
         let group = GroupId(array(case, "group_id")?);
         same("the group of its first key", GroupId::of(&log.genesis), group)?;
         same("its newest epoch", u64::from(log.epoch()), number(case, "epoch")?)?;
+        same("the fingerprint", log.fingerprint(&group).as_str(), str(case, "fingerprint")?)?;
         same("verifying it", log.verify(&group), Ok(()))
     })?;
     cases.each(&root["logs"]["malformed"], |case| refused(case, decode::<KeyLog>(&bytes(case, "bytes")?)))?;

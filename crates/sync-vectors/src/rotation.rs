@@ -28,10 +28,13 @@ pub(crate) fn check(cases: &mut Cases<'_>) -> Check {
         refused(case, open_rotation(&payload(case)?, &context(case)?, &secret(case, "secret")?))
     })?;
     cases.each(&root["lockboxes"]["accepted"], |case| {
-        let opened = open_lockbox(&payload(case)?, &context(case)?, &device(case, "device_secret")?)
+        let device = device(case, "device_secret")?;
+        same("the device", device.id(), device_id(case, "device")?)?;
+        let opened = open_lockbox(&payload(case)?, &context(case)?, &device)
             .map_err(|e| format!("refused as {e:?}"))?;
         let opened = opened.map_or(Value::Null, |secret| hex(secret.expose_bytes()).into());
-        same("the secret", &opened, &case["secret"])
+        same("the secret", &opened, &case["secret"])?;
+        same("its signature", verify(case)?.map(drop), Ok(()))
     })?;
     cases.each(&root["lockboxes"]["refused"], |case| {
         refused(case, open_lockbox(&payload(case)?, &context(case)?, &device(case, "device_secret")?))

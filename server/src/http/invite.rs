@@ -99,18 +99,13 @@ pub(super) async fn claim(
         Some(id) => Some(Sha256::digest(id).into()),
     };
     let op = WriteOp::ClaimInvite(ClaimInvite { lookup, claim_hash, now: relay.clock.now().unix });
-    match relay.writer.write(op).await?? {
-        WriteResult::InviteClaimed(claimed) => Ok(Json(Claimed {
-            encrypted_payload: BASE64URL_NOPAD.encode(&claimed.payload),
-            expires_at: claimed.expires_at.0 / 1000,
-        })),
-        WriteResult::Admitted(_)
-        | WriteResult::Pushed(_)
-        | WriteResult::Acknowledged
-        | WriteResult::Seen
-        | WriteResult::InviteCreated
-        | WriteResult::InviteRevoked => Err(Unavailable.into()),
-    }
+    let WriteResult::InviteClaimed(claimed) = relay.writer.write(op).await?? else {
+        return Err(Unavailable.into());
+    };
+    Ok(Json(Claimed {
+        encrypted_payload: BASE64URL_NOPAD.encode(&claimed.payload),
+        expires_at: claimed.expires_at.0 / 1000,
+    }))
 }
 
 /// `DELETE /invite/{lookup_key}`

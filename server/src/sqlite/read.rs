@@ -2,14 +2,13 @@
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
-use sync_relay_core::Payload;
-use sync_relay_core::decide::invite_status;
-use sync_relay_core::store::{Backlog, News, PullPage, ReadOp, ReadResult, Stats};
+use sync_relay_core::decide::{invite_status, may_read};
+use sync_relay_core::store::{Backlog, News, Payload, PullPage, ReadOp, ReadResult, Refusal, Stats};
 use sync_types::limits::MAX_INLINE_NOTIFY;
-use sync_types::{BlobHash, BlobId, Cursor, DeviceRow, GroupId, KeyLog, PullResponse, StoredBlob};
+use sync_types::{BlobHash, BlobId, Cursor, DeviceId, DeviceRow, GroupId, KeyLog, PullResponse, StoredBlob};
 
 use super::SqliteStore;
-use super::rows::{bytes, cursor, device_id, int, key_log, sql_cursor, sql_int, time};
+use super::rows::{bytes, cursor, device_id, int, key_log, sql_cursor, sql_int, standing, time};
 
 impl SqliteStore {
     pub(super) async fn read_one(&self, op: &ReadOp) -> Result<ReadResult, sqlx::Error> {
@@ -17,11 +16,20 @@ impl SqliteStore {
         let db = &mut *snapshot;
         Ok(match op {
             ReadOp::KeyLog { group } => ReadResult::KeyLog(log(db, group).await?),
-            ReadOp::Backlog { group, last_cursor, limit, inline } => {
-                ReadResult::Backlog(backlog(db, group, *last_cursor, *limit, *inline).await?)
+            ReadOp::Backlog { group, device, last_cursor, limit, inline } => {
+                match member(db, group, device).await? {
+                    Ok(seen) => ReadResult::Backlog(backlog(db, &seen, *last_cursor, *limit, *inline).await?),
+                    Err(refusal) => ReadResult::Refused(refusal),
+                }
             }
-            ReadOp::Pull(page) => ReadResult::Page(pull(db, page).await?),
-            ReadOp::Devices { group } => ReadResult::Devices(devices(db, group).await?),
+            ReadOp::Pull(page) => match member(db, &page.group, &page.device).await? {
+                Ok(seen) => ReadResult::Page(pull(db, &seen, page).await?),
+                Err(refusal) => ReadResult::Refused(refusal),
+            },
+            ReadOp::Devices { group, device } => match member(db, group, device).await? {
+                Ok(seen) => ReadResult::Devices(devices(db, &seen).await?),
+                Err(refusal) => ReadResult::Refused(refusal),
+            },
             ReadOp::Invite { lookup, revoke_hash, now } => {
                 let facts = super::invites::facts(db, lookup).await?;
                 ReadResult::Invite(invite_status(facts.as_ref(), revoke_hash, *now))
@@ -39,36 +47,54 @@ async fn log(db: &mut SqliteConnection, group: &GroupId) -> Result<Option<KeyLog
     log.map(|log| key_log(&log)).transpose()
 }
 
-/// A group's number, newest and oldest cursor.
-async fn bounds(
+/// A group, as one of its devices sees it.
+struct Seen {
+    group_no: i64,
+    max_cursor: Cursor,
+    oldest_cursor: Cursor,
+}
+
+/// Looks for a group, for a device of it.
+async fn member(
     db: &mut SqliteConnection,
     group: &GroupId,
-) -> Result<Option<(i64, Cursor, Cursor)>, sqlx::Error> {
-    let row = sqlx::query("SELECT group_no, max_cursor, oldest_cursor FROM groups WHERE group_id = ?")
-        .bind(group.0.as_slice())
-        .fetch_optional(db)
-        .await?;
-    row.map(|row| Ok((row.try_get(0)?, cursor(row.try_get(1)?)?, cursor(row.try_get(2)?)?))).transpose()
+    device: &DeviceId,
+) -> Result<Result<Seen, Refusal>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT group_no, max_cursor, oldest_cursor,
+                (SELECT standing FROM devices WHERE devices.group_no = groups.group_no AND device_id = ?)
+         FROM groups WHERE group_id = ?",
+    )
+    .bind(device.as_bytes().as_slice())
+    .bind(group.0.as_slice())
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else {
+        let deleted = "SELECT EXISTS (SELECT 1 FROM tombstones WHERE group_id = ?)";
+        let deleted = sqlx::query_scalar(deleted).bind(group.0.as_slice()).fetch_one(db).await?;
+        return Ok(Err(may_read(false, deleted, None).err().unwrap_or(Refusal::Unknown)));
+    };
+    let its_standing = row.try_get::<Option<i64>, _>(3)?.map(standing).transpose()?;
+    if let Err(refusal) = may_read(true, false, its_standing) {
+        return Ok(Err(refusal));
+    }
+    Ok(Ok(Seen {
+        group_no: row.try_get(0)?,
+        max_cursor: cursor(row.try_get(1)?)?,
+        oldest_cursor: cursor(row.try_get(2)?)?,
+    }))
 }
 
 async fn backlog(
     db: &mut SqliteConnection,
-    group: &GroupId,
+    seen: &Seen,
     last_cursor: Cursor,
     limit: u32,
     inline: bool,
 ) -> Result<Backlog, sqlx::Error> {
-    let Some((no, max_cursor, oldest_cursor)) = bounds(db, group).await? else {
-        return Ok(Backlog {
-            max_cursor: Cursor::ZERO,
-            oldest_cursor: Cursor::ZERO.next(),
-            at_cursor: None,
-            newest: Vec::new(),
-        });
-    };
     let at: Option<Vec<u8>> =
         sqlx::query_scalar("SELECT blob_id FROM blobs WHERE group_no = ? AND cursor = ?")
-            .bind(no)
+            .bind(seen.group_no)
             .bind(sql_cursor(last_cursor))
             .fetch_optional(&mut *db)
             .await?;
@@ -80,14 +106,14 @@ async fn backlog(
     )
     .bind(inline)
     .bind(sql_int(MAX_INLINE_NOTIFY as u64))
-    .bind(no)
+    .bind(seen.group_no)
     .bind(sql_cursor(last_cursor))
     .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
     Ok(Backlog {
-        max_cursor,
-        oldest_cursor,
+        max_cursor: seen.max_cursor,
+        oldest_cursor: seen.oldest_cursor,
         at_cursor: at.map(|id| bytes(&id, "blob_id").map(BlobId)).transpose()?,
         newest: rows.iter().rev().map(news).collect::<Result<_, _>>()?,
     })
@@ -105,22 +131,18 @@ fn news(row: &SqliteRow) -> Result<News, sqlx::Error> {
 }
 
 /// First the sizes, then as many payloads as fit: nothing is read that is not sent.
-async fn pull(db: &mut SqliteConnection, page: &PullPage) -> Result<PullResponse, sqlx::Error> {
+async fn pull(db: &mut SqliteConnection, seen: &Seen, page: &PullPage) -> Result<PullResponse, sqlx::Error> {
     let mut response = PullResponse {
         blobs: Vec::new(),
         has_more: false,
         max_cursor: page.after,
-        oldest_cursor: Cursor::ZERO.next(),
+        oldest_cursor: seen.oldest_cursor,
     };
-    let Some((no, _, oldest_cursor)) = bounds(db, &page.group).await? else {
-        return Ok(response);
-    };
-    response.oldest_cursor = oldest_cursor;
     let sizes: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT cursor, coalesce(length(payload), 0) FROM blobs
          WHERE group_no = ? AND cursor > ? ORDER BY cursor LIMIT ?",
     )
-    .bind(no)
+    .bind(seen.group_no)
     .bind(sql_cursor(page.after))
     .bind(i64::from(page.limit) + 1)
     .fetch_all(&mut *db)
@@ -140,7 +162,7 @@ async fn pull(db: &mut SqliteConnection, page: &PullPage) -> Result<PullResponse
          FROM blobs JOIN devices USING (device_no)
          WHERE blobs.group_no = ? AND cursor > ? AND cursor <= ? ORDER BY cursor",
     )
-    .bind(no)
+    .bind(seen.group_no)
     .bind(sql_cursor(page.after))
     .bind(last)
     .fetch_all(db)
@@ -163,12 +185,12 @@ fn stored(row: &SqliteRow) -> Result<StoredBlob, sqlx::Error> {
     })
 }
 
-async fn devices(db: &mut SqliteConnection, group: &GroupId) -> Result<Vec<DeviceRow>, sqlx::Error> {
+async fn devices(db: &mut SqliteConnection, seen: &Seen) -> Result<Vec<DeviceRow>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT device_id, sealed_name, acked_cursor, last_seen FROM devices JOIN groups USING (group_no)
-         WHERE group_id = ? AND revoked_at IS NULL ORDER BY device_id",
+        "SELECT device_id, sealed_name, acked_cursor, last_seen FROM devices
+         WHERE group_no = ? AND standing = 0 ORDER BY device_id",
     )
-    .bind(group.0.as_slice())
+    .bind(seen.group_no)
     .fetch_all(db)
     .await?;
     let device = |row: &SqliteRow| {
@@ -184,7 +206,11 @@ async fn devices(db: &mut SqliteConnection, group: &GroupId) -> Result<Vec<Devic
 }
 
 async fn stats(db: &mut SqliteConnection) -> Result<Stats, sqlx::Error> {
-    let (groups, blobs): (i64, i64) =
-        sqlx::query_as("SELECT (SELECT count(*) FROM groups), blobs FROM totals").fetch_one(db).await?;
+    let (groups, blobs): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM groups WHERE group_id IS NOT NULL), blobs
+                         FROM totals",
+    )
+    .fetch_one(db)
+    .await?;
     Ok(Stats { groups: int(groups, "count")?, blobs: int(blobs, "blobs")? })
 }

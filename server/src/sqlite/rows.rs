@@ -2,7 +2,8 @@
 
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite};
-use sync_types::{Cursor, DeviceId, KeyLog, UnixMs, wire};
+use sync_relay_core::decide::Standing;
+use sync_types::{Cursor, DeviceId, Epoch, KeyLog, UnixMs, wire};
 
 /// A query whose text is put together from constants only.
 pub(super) type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -50,6 +51,19 @@ pub(super) fn bytes<const N: usize>(value: &[u8], column: &'static str) -> Resul
 
 pub(super) fn device_id(value: &[u8]) -> Result<DeviceId, sqlx::Error> {
     DeviceId::from_slice(value).ok_or_else(|| damaged("device_id"))
+}
+
+pub(super) fn epoch(value: i64) -> Result<Epoch, sqlx::Error> {
+    Epoch::try_from(value).map_err(|_| damaged("epoch"))
+}
+
+pub(super) fn standing(value: i64) -> Result<Standing, sqlx::Error> {
+    match value {
+        0 => Ok(Standing::Present),
+        1 => Ok(Standing::Removed),
+        2 => Ok(Standing::Expired),
+        _ => Err(damaged("standing")),
+    }
 }
 
 pub(super) fn key_log(value: &[u8]) -> Result<KeyLog, sqlx::Error> {

@@ -8,9 +8,12 @@ use ed25519_dalek::{Signer, SigningKey};
 use futures_util::{SinkExt, StreamExt};
 use sync_relay::{Config, ServeError};
 use sync_types::channel::{Channel, Initiator};
+use sync_types::keylog::rotation_transcript;
+use sync_types::rotation::LOCKBOX;
 use sync_types::{
-    AuthKey, BlobId, Cursor, DeviceId, DeviceSecret, Envelope, GroupId, Hello, KeyLog, MembershipProof,
-    Message, Nonce, Pull, PullResponse, Push, PushAck, StoreId, UnixMs, Welcome,
+    AuthKey, BlobId, Cursor, DeviceId, DeviceSecret, Envelope, ErrorCode, GroupId, Hello, KeyLog, Lockbox,
+    MembershipProof, Message, Nonce, Pull, PullResponse, Push, PushAck, Rotate, RotateAck, Rotation, StoreId,
+    UnixMs, Welcome,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,9 +60,10 @@ impl Relay {
     }
 }
 
-/// A group of one epoch, and who can prove to belong to it.
+/// A group in one epoch, and who can prove to belong to it.
 #[derive(Clone)]
 pub struct Group {
+    /// Of the newest epoch that the log reaches.
     pub key: SigningKey,
     pub id: GroupId,
     pub log: KeyLog,
@@ -70,6 +74,28 @@ impl Group {
         let key = SigningKey::from_bytes(&[n; 32]);
         let log = KeyLog::new(AuthKey(key.verifying_key().to_bytes()));
         Self { id: GroupId::of(&log.genesis), key, log }
+    }
+
+    /// A rotation by the first of some devices for all of them, as blob `id`, and the group after it.
+    pub fn rotate(&self, id: u32, after: u64, devices: &[u8]) -> (Self, Rotate) {
+        let (sender, blob_id) = (device(devices[0]).id(), push(id, vec![]).blob_id);
+        let key = SigningKey::from_bytes(&random());
+        let mut ids: Vec<_> = devices.iter().map(|n| device(*n).id()).collect();
+        ids.sort();
+        let mut rotation = Rotation {
+            epoch: self.log.epoch() + 1,
+            auth_key: AuthKey(key.verifying_key().to_bytes()),
+            lockboxes: ids.into_iter().map(|device_id| Lockbox { device_id, sealed: [7; LOCKBOX] }).collect(),
+            inner: b"sealed".to_vec(),
+            signature: [0; 64],
+        };
+        let content = rotation.content_hash(&sender, &blob_id);
+        let transcript = rotation_transcript(&self.id, rotation.epoch, &rotation.auth_key, &content);
+        rotation.signature = self.key.sign(&transcript).to_bytes();
+        let mut log = self.log.clone();
+        log.links.push(rotation.link(&sender, &blob_id));
+        let rotate = Rotate { blob_id, after: Cursor::new(after).unwrap(), payload: rotation.encode() };
+        (Self { key, id: self.id, log }, rotate)
     }
 }
 
@@ -87,6 +113,11 @@ pub fn push(id: u32, payload: impl Into<Vec<u8>>) -> Push {
     let mut blob_id = [0; 16];
     blob_id[..4].copy_from_slice(&id.to_be_bytes());
     Push { blob_id: BlobId(blob_id), payload: payload.into(), ttl: None }
+}
+
+pub fn error_code(message: &Message) -> Option<ErrorCode> {
+    let Message::Error(error) = message else { return None };
+    ErrorCode::from_u16(error.code)
 }
 
 /// What a client gets from the relay.
@@ -143,7 +174,7 @@ impl Client {
         let proof = MembershipProof {
             handshake_hash: self.channel.handshake_hash(),
             group_id: &self.group.id,
-            epoch: 0,
+            epoch: self.group.log.epoch(),
             device_id: &self.device.id(),
         };
         Hello {
@@ -152,7 +183,7 @@ impl Client {
             group_id: self.group.id,
             last_cursor: Cursor::ZERO,
             store_id: StoreId::NONE,
-            epoch: 0,
+            epoch: self.group.log.epoch(),
             key_log: Some(self.group.log.clone()),
             proof: self.group.key.sign(&proof.transcript()).to_bytes(),
             features: 1,
@@ -207,9 +238,14 @@ impl Client {
     /// Sends a request and waits for its answer; what comes between is skipped.
     pub async fn request(&mut self, message: impl Into<Message>) -> Message {
         let asked = self.send(message).await;
+        self.answer(asked).await
+    }
+
+    /// Waits for the answer to a request; what comes between is skipped.
+    pub async fn answer(&mut self, to: Nonce) -> Message {
         loop {
             match self.hear().await {
-                Heard::Message(nonce, message) if nonce == asked => return message,
+                Heard::Message(nonce, message) if nonce == to => return message,
                 Heard::Message(..) => {}
                 other => panic!("instead of an answer: {other:?}"),
             }
@@ -229,6 +265,28 @@ impl Client {
             Message::PullResponse(response) => response,
             other => panic!("a pull gave {other:?}"),
         }
+    }
+
+    pub async fn rotate(&mut self, rotate: Rotate) -> RotateAck {
+        match self.request(rotate).await {
+            Message::RotateAck(ack) => ack,
+            other => panic!("a rotation gave {other:?}"),
+        }
+    }
+
+    /// What a request is refused with.
+    pub async fn refused(&mut self, message: impl Into<Message>) -> ErrorCode {
+        let answer = self.request(message).await;
+        error_code(&answer).unwrap_or_else(|| panic!("instead of a refusal: {answer:?}"))
+    }
+
+    /// What HELLO is refused with, for a device of a group as it knows it.
+    pub async fn shut_out(addr: SocketAddr, device_no: u8, group: &Group) -> ErrorCode {
+        let mut client = Self::connect(addr, device_no, group).await;
+        let hello = client.hello();
+        let code = client.refused(hello).await;
+        assert_eq!(client.closed().await, code.close_code());
+        code
     }
 
     /// The close code, whatever comes before it.

@@ -197,6 +197,13 @@ fn inner_parts_that_a_member_forged_are_refused() {
     let mut unknown = forged(lockboxes.clone(), &content().encode());
     unknown.inner[0] = 2;
     assert_eq!(open_rotation(&unknown, &context(), &secret(8)), Err(SealError::UnknownFormat));
+    let rekeyed =
+        Rotation { auth_key: secret(9).keys().auth_key(), ..forged(lockboxes, &content().encode()) };
+    assert_eq!(
+        open_rotation(&rekeyed, &context(), &secret(8)),
+        Err(SealError::Decrypt),
+        "not the key's secret"
+    );
     unknown.inner.clear();
     assert_eq!(open_rotation(&unknown, &context(), &secret(8)), Err(SealError::Decrypt));
 }

@@ -1,32 +1,31 @@
 //! Who may come in.
 
-use sync_types::{Cursor, Epoch, KeyLog, StoreId};
+use sync_types::{Cursor, Epoch, KeyLog, StoreId, UnixMs};
 
+use super::device::{DeviceFacts, has_place};
 use crate::policy::Policy;
 use crate::store::{Admit, Refusal};
+
+/// Most devices that a group remembers as gone: a member could make and remove them without end.
+pub const MAX_GONE_DEVICES: u64 = 1_000;
 
 /// What the store has about a device that wants to come in.
 #[derive(Debug, Clone)]
 pub struct AdmitFacts {
     /// The store.
     pub store_id: StoreId,
+    /// Until when the group is remembered as deleted, if it was.
+    pub tombstone: Option<UnixMs>,
     /// The group's key log and newest cursor, if there is such a group.
     pub group: Option<(KeyLog, Cursor)>,
     /// The device, if the group knows it.
     pub device: Option<DeviceFacts>,
     /// How many groups there are. Read only when the group is not there.
     pub groups: u64,
-    /// How many devices of the group are not removed. Read only when the device is not there.
+    /// How many devices of the group are present. Read only when the device is not there.
     pub devices: u64,
-}
-
-/// What the store has about a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeviceFacts {
-    /// Up to here everything is its own.
-    pub acked: Cursor,
-    /// Whether it was removed.
-    pub revoked: bool,
+    /// How many are not. Read only when the device is not there.
+    pub gone: u64,
 }
 
 /// What to do about it.
@@ -42,11 +41,16 @@ pub struct AdmitPlan {
     pub epoch: Epoch,
     /// Where the device's acknowledged cursor should stand.
     pub acked: Cursor,
+    /// The highest epoch of which the device is known to be a member.
+    pub device_epoch: Epoch,
 }
 
 /// Decides whether a device may come in. Its proof, and the log that it brought, were verified before;
 /// here they are compared with what the store has by now.
 pub fn plan_admit(policy: &Policy, facts: &AdmitFacts, op: &Admit) -> Result<AdmitPlan, Refusal> {
+    if facts.tombstone.is_some_and(|until| op.now < until) {
+        return Err(Refusal::GroupDeleted);
+    }
     let (new_log, epoch) = merge_logs(facts.group.as_ref().map(|(log, _)| log), op.key_log.as_ref())?;
     let new_group = facts.group.is_none();
     if new_group && !op.may_create {
@@ -58,13 +62,17 @@ pub fn plan_admit(policy: &Policy, facts: &AdmitFacts, op: &Admit) -> Result<Adm
     if op.epoch > epoch {
         return Err(Refusal::EpochUnknown);
     }
-    match facts.device {
-        Some(DeviceFacts { revoked: true, .. }) => return Err(Refusal::Revoked),
-        // A device that slept through a rotation may come in to fetch it.
-        Some(_) => {}
-        None if op.epoch < epoch => return Err(Refusal::EpochStale),
-        None if facts.devices >= policy.max_devices_per_group => return Err(Refusal::TooManyDevices),
-        None => {}
+    if let Some(device) = facts.device {
+        has_place(Some(device.standing))?;
+    }
+    // A device that slept through a rotation may come in to fetch it, if the rotation is for it.
+    let device_epoch = facts.device.map_or(op.epoch, |device| device.epoch.max(op.epoch));
+    if device_epoch < epoch {
+        return Err(Refusal::EpochStale);
+    }
+    let full = facts.devices >= policy.max_devices_per_group || facts.gone >= MAX_GONE_DEVICES;
+    if facts.device.is_none() && full {
+        return Err(Refusal::TooManyDevices);
     }
     let max_cursor = facts.group.as_ref().map_or(Cursor::ZERO, |(_, max)| *max);
     let before = facts.device.map_or(Cursor::ZERO, |device| device.acked);
@@ -75,6 +83,7 @@ pub fn plan_admit(policy: &Policy, facts: &AdmitFacts, op: &Admit) -> Result<Adm
         new_device: facts.device.is_none(),
         epoch,
         acked: acknowledged(before, claimed, max_cursor),
+        device_epoch,
     })
 }
 
@@ -106,6 +115,7 @@ fn merge_logs(stored: Option<&KeyLog>, brought: Option<&KeyLog>) -> Result<(Opti
 mod tests {
     use sync_types::{AuthKey, DeviceId, GroupId, KeyLink, UnixMs};
 
+    use super::super::device::Standing;
     use super::*;
 
     const STORE: StoreId = StoreId([7; 16]);
@@ -138,15 +148,27 @@ mod tests {
     }
 
     fn nothing() -> AdmitFacts {
-        AdmitFacts { store_id: STORE, group: None, device: None, groups: 0, devices: 0 }
+        AdmitFacts {
+            store_id: STORE,
+            tombstone: None,
+            group: None,
+            device: None,
+            groups: 0,
+            devices: 0,
+            gone: 0,
+        }
     }
 
-    fn known(links: &[u8], revoked: bool) -> AdmitFacts {
-        AdmitFacts {
-            group: Some((log(links), cursor(9))),
-            device: Some(DeviceFacts { acked: cursor(3), revoked }),
-            ..nothing()
-        }
+    /// A group with these links, and the device as a member of `epoch`.
+    fn known(links: &[u8], epoch: Epoch) -> AdmitFacts {
+        let device = DeviceFacts { acked: cursor(3), epoch, standing: Standing::Present };
+        AdmitFacts { group: Some((log(links), cursor(9))), device: Some(device), ..nothing() }
+    }
+
+    fn gone(links: &[u8], epoch: Epoch, standing: Standing) -> AdmitFacts {
+        let mut facts = known(links, epoch);
+        facts.device = facts.device.map(|device| DeviceFacts { standing, ..device });
+        facts
     }
 
     fn refusal(facts: &AdmitFacts, op: &Admit) -> Refusal {
@@ -166,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_last_cursor_counts_only_of_this_store_and_never_past_the_newest() {
-        let acked = |op: &Admit| plan_admit(&Policy::default(), &known(&[], false), op).unwrap().acked.get();
+        let acked = |op: &Admit| plan_admit(&Policy::default(), &known(&[], 0), op).unwrap().acked.get();
         assert_eq!(acked(&op()), 5);
         assert_eq!(acked(&Admit { store_id: StoreId([8; 16]), ..op() }), 3);
         assert_eq!(acked(&Admit { last_cursor: cursor(100), ..op() }), 9);
@@ -176,28 +198,60 @@ mod tests {
     #[test]
     fn a_longer_log_replaces_and_a_fork_conflicts() {
         let longer = Admit { key_log: Some(log(&[2, 3])), epoch: 2, ..op() };
-        let plan = plan_admit(&Policy::default(), &known(&[2], false), &longer).unwrap();
-        assert_eq!((plan.new_log.map(|l| l.epoch()), plan.epoch), (Some(2), 2));
+        let plan = plan_admit(&Policy::default(), &known(&[2], 1), &longer).unwrap();
+        assert_eq!((plan.new_log.map(|l| l.epoch()), plan.epoch, plan.device_epoch), (Some(2), 2, 2));
         let shorter = Admit { key_log: Some(log(&[2])), epoch: 2, ..op() };
-        assert_eq!(plan_admit(&Policy::default(), &known(&[2, 3], false), &shorter).unwrap().new_log, None);
-        assert_eq!(refusal(&known(&[4], false), &longer), Refusal::KeyLogConflict);
+        assert_eq!(plan_admit(&Policy::default(), &known(&[2, 3], 1), &shorter).unwrap().new_log, None);
+        assert_eq!(refusal(&known(&[4], 1), &longer), Refusal::KeyLogConflict);
     }
 
     #[test]
-    fn an_old_epoch_lets_in_only_whom_the_group_already_knows() {
-        assert!(plan_admit(&Policy::default(), &known(&[2], false), &op()).is_ok());
-        assert_eq!(refusal(&known(&[2], true), &op()), Refusal::Revoked);
-        let stranger = AdmitFacts { device: None, ..known(&[2], false) };
+    fn an_old_epoch_lets_in_only_whom_the_newest_rotation_is_for() {
+        let plan = plan_admit(&Policy::default(), &known(&[2], 1), &op()).unwrap();
+        assert_eq!((plan.epoch, plan.device_epoch), (1, 1));
+        assert_eq!(refusal(&known(&[2], 0), &op()), Refusal::EpochStale);
+        assert_eq!(refusal(&known(&[2, 3], 1), &op()), Refusal::EpochStale);
+        let stranger = AdmitFacts { device: None, ..known(&[2], 1) };
         assert_eq!(refusal(&stranger, &op()), Refusal::EpochStale);
         let ahead = Admit { epoch: 2, ..op() };
-        assert_eq!(refusal(&known(&[2], false), &ahead), Refusal::EpochUnknown);
+        assert_eq!(refusal(&known(&[2], 1), &ahead), Refusal::EpochUnknown);
+        // Who brings a longer log, but proves only what came before it, changes nothing.
+        let behind_its_log = Admit { key_log: Some(log(&[2])), ..op() };
+        assert_eq!(refusal(&known(&[], 0), &behind_its_log), Refusal::EpochStale);
+    }
+
+    #[test]
+    fn a_proof_of_the_newest_epoch_is_remembered() {
+        let proven = Admit { epoch: 1, ..op() };
+        let plan = plan_admit(&Policy::default(), &known(&[2], 0), &proven).unwrap();
+        assert_eq!(plan.device_epoch, 1);
+    }
+
+    #[test]
+    fn who_is_gone_stays_gone_whatever_it_proves() {
+        for epoch in [0, 1] {
+            let op = Admit { epoch, ..op() };
+            assert_eq!(refusal(&gone(&[2], 1, Standing::Removed), &op), Refusal::Revoked);
+            assert_eq!(refusal(&gone(&[2], 0, Standing::Removed), &op), Refusal::Revoked);
+            assert_eq!(refusal(&gone(&[2], 1, Standing::Expired), &op), Refusal::Expired);
+        }
+    }
+
+    #[test]
+    fn a_deleted_group_does_not_come_back_before_its_time() {
+        let deleted = AdmitFacts { tombstone: Some(UnixMs(100)), ..nothing() };
+        assert_eq!(refusal(&deleted, &Admit { now: UnixMs(99), ..op() }), Refusal::GroupDeleted);
+        let later = Admit { now: UnixMs(100), ..op() };
+        assert!(plan_admit(&Policy::default(), &deleted, &later).unwrap().new_group);
     }
 
     #[test]
     fn a_group_is_full_for_new_devices_only() {
-        let full = AdmitFacts { device: None, devices: 100, ..known(&[], false) };
+        let full = AdmitFacts { device: None, devices: 100, ..known(&[], 0) };
         assert_eq!(refusal(&full, &op()), Refusal::TooManyDevices);
-        let known = AdmitFacts { devices: 100, ..known(&[], false) };
+        let worn = AdmitFacts { device: None, gone: MAX_GONE_DEVICES, ..known(&[], 0) };
+        assert_eq!(refusal(&worn, &op()), Refusal::TooManyDevices);
+        let known = AdmitFacts { devices: 100, gone: MAX_GONE_DEVICES, ..known(&[], 0) };
         assert!(plan_admit(&Policy::default(), &known, &op()).is_ok());
     }
 }

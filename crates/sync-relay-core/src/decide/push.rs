@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use sync_types::{BlobHash, BlobId, Cursor, Epoch, UnixMs};
 
+use super::device::{Standing, may_write};
 use crate::policy::Policy;
 use crate::store::{NewBlob, Placed, PushOp, Refusal};
 
@@ -16,8 +17,8 @@ pub struct PushFacts {
     pub max_cursor: Cursor,
     /// What the group's blobs count for, in bytes; see [`NewBlob::cost`].
     pub stored_bytes: u64,
-    /// Whether the device was removed from the group, or is not there.
-    pub revoked: bool,
+    /// How the sender stands; `None`: the group does not know it.
+    pub sender: Option<Standing>,
     /// Bytes that the whole store has in use.
     pub used_bytes: u64,
 }
@@ -43,8 +44,9 @@ pub struct PushPlan {
     pub max_cursor: Cursor,
     /// Bytes that the group gains.
     pub added: u64,
-    /// Bytes that must be made free first, of blobs that may expire and that every device has
-    /// acknowledged, the oldest first. If that is not possible: [`Refusal::GroupFull`].
+    /// Bytes that must be made free first: of stubs, the oldest first; then of blobs that may expire and
+    /// that every device has acknowledged, the oldest first. If that is not possible:
+    /// [`Refusal::GroupFull`].
     pub make_room: u64,
 }
 
@@ -83,12 +85,7 @@ pub fn plan_push(
         });
     }
     if !seen.is_empty() {
-        if facts.revoked {
-            return Err(Refusal::Revoked);
-        }
-        if op.epoch < facts.epoch {
-            return Err(Refusal::EpochStale);
-        }
+        may_write(facts.sender, op.epoch, facts.epoch)?;
         if facts.used_bytes.saturating_add(added) > policy.max_db_size {
             return Err(Refusal::StoreFull);
         }
@@ -132,7 +129,7 @@ mod tests {
             epoch: 1,
             max_cursor: Cursor::new(4).unwrap(),
             stored_bytes: 290,
-            revoked: false,
+            sender: Some(Standing::Present),
             used_bytes: 0,
         }
     }
@@ -162,7 +159,7 @@ mod tests {
     #[test]
     fn a_retry_is_answered_whatever_else_has_changed() {
         let op = push(vec![blob(2, b"b")]);
-        let full = PushFacts { epoch: 9, revoked: true, stored_bytes: 1000, used_bytes: u64::MAX, ..facts() };
+        let full = PushFacts { epoch: 9, sender: None, stored_bytes: 1000, used_bytes: u64::MAX, ..facts() };
         let plan = plan_push(&policy(), Some(&full), &has(2, 3, b"b"), &op).unwrap();
         assert_eq!((plan.placed[0].cursor.get(), plan.added, plan.make_room), (3, 0, 0));
     }
@@ -178,8 +175,13 @@ mod tests {
         assert_eq!(refused(Some(facts()), &conflict), Refusal::BlobConflict);
         let twice = push(vec![blob(1, b"a"), blob(1, b"b")]);
         assert_eq!(refused(Some(facts()), &twice), Refusal::BlobConflict);
-        let revoked = PushFacts { revoked: true, ..facts() };
-        assert_eq!(refused(Some(revoked), &one), Refusal::Revoked);
+        for (sender, refusal) in [
+            (None, Refusal::Revoked),
+            (Some(Standing::Removed), Refusal::Revoked),
+            (Some(Standing::Expired), Refusal::Expired),
+        ] {
+            assert_eq!(refused(Some(PushFacts { sender, epoch: 2, ..facts() }), &one), refusal);
+        }
         let stale = PushFacts { epoch: 2, ..facts() };
         assert_eq!(refused(Some(stale), &one), Refusal::EpochStale);
         let full = PushFacts { used_bytes: 1 << 30, ..facts() };

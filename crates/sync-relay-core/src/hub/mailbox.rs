@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sync_types::{DeviceId, PeerPresence};
 
-use super::Delivery;
+use super::{Delivery, Ending};
 use crate::store::News;
 
 /// Most blobs that a session is told of one by one. Beyond, the newest stands for all: its cursor lets
@@ -15,20 +15,20 @@ pub(super) const MAX_NEWS: usize = 64;
 pub(super) struct Mailbox {
     news: VecDeque<News>,
     presence: BTreeMap<DeviceId, PeerPresence>,
-    replaced: Replaced,
+    ended: Ended,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Replaced {
+enum Ended {
     #[default]
     No,
-    ToTell,
+    ToTell(Ending),
     Told,
 }
 
 impl Mailbox {
     pub(super) fn news(&mut self, news: News) {
-        if self.is_replaced() {
+        if self.is_ended() {
             return;
         }
         if self.news.len() >= MAX_NEWS {
@@ -38,27 +38,28 @@ impl Mailbox {
     }
 
     pub(super) fn presence(&mut self, presence: PeerPresence) {
-        if !self.is_replaced() {
+        if !self.is_ended() {
             self.presence.insert(presence.device_id, presence);
         }
     }
 
-    pub(super) fn replace(&mut self) {
-        if self.replaced == Replaced::No {
+    /// Nothing is heard after this. The first reason is the one that is told.
+    pub(super) fn end(&mut self, why: Ending) {
+        if self.ended == Ended::No {
             self.news.clear();
             self.presence.clear();
-            self.replaced = Replaced::ToTell;
+            self.ended = Ended::ToTell(why);
         }
     }
 
-    pub(super) fn is_replaced(&self) -> bool {
-        self.replaced != Replaced::No
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended != Ended::No
     }
 
     pub(super) fn take(&mut self) -> Option<Delivery> {
-        if self.replaced == Replaced::ToTell {
-            self.replaced = Replaced::Told;
-            return Some(Delivery::Replaced);
+        if let Ended::ToTell(why) = self.ended {
+            self.ended = Ended::Told;
+            return Some(Delivery::Ended(why));
         }
         if let Some(news) = self.news.pop_front() {
             return Some(Delivery::News(news));

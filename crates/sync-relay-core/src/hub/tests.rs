@@ -30,7 +30,8 @@ fn committed(group: GroupId, sender: u8, cursors: impl IntoIterator<Item = u64>)
         size: 0,
         payload: None,
     };
-    Committed { group, sender: device(sender), blobs: cursors.into_iter().map(news).collect() }
+    let blobs = cursors.into_iter().map(news).collect();
+    Committed { group, sender: device(sender), blobs, ended: Ended::Devices(vec![]) }
 }
 
 fn heard(hub: &mut Hub, no: SessionNo) -> Vec<String> {
@@ -38,7 +39,7 @@ fn heard(hub: &mut Hub, no: SessionNo) -> Vec<String> {
         .map(|delivery| match delivery {
             Delivery::News(news) => format!("blob {}", news.cursor),
             Delivery::Presence(p) => format!("device {} is {}", p.device_id.as_bytes()[0], p.status),
-            Delivery::Replaced => "replaced".to_owned(),
+            Delivery::Ended(why) => format!("{why:?}"),
         })
         .collect()
 }
@@ -82,13 +83,47 @@ fn the_newer_connection_of_a_device_replaces_the_older_without_a_coming_and_goin
     hub.committed(&committed(GROUP, 2, [1]));
     let new = come(&mut hub, GROUP, 1);
     hub.committed(&committed(GROUP, 2, [2]));
-    assert_eq!(heard(&mut hub, old), ["replaced"]);
+    assert_eq!(heard(&mut hub, old), ["Replaced"]);
     hub.unregister(old, now());
     assert_eq!(heard(&mut hub, new), ["blob 2"]);
     assert_eq!(heard(&mut hub, peer), [""; 0]);
     hub.unregister(new, now());
     assert_eq!(heard(&mut hub, peer), ["device 1 is 0"]);
     assert_eq!(hub.online(), 1);
+}
+
+#[test]
+fn a_rotation_ends_the_sessions_of_who_was_removed_and_is_news_for_the_others() {
+    let mut hub = Hub::new(100);
+    let (a, b, c) = (come(&mut hub, GROUP, 1), come(&mut hub, GROUP, 2), come(&mut hub, GROUP, 3));
+    let elsewhere = come(&mut hub, OTHER, 2);
+    hub.committed(&committed(GROUP, 3, [1]));
+    [a, b, c].iter().for_each(|no| drop(heard(&mut hub, *no)));
+    woken(&mut hub);
+    hub.committed(&Committed {
+        ended: Ended::Devices(vec![device(2), device(9)]),
+        ..committed(GROUP, 1, [2])
+    });
+    assert_eq!(woken(&mut hub), [b, c]);
+    hub.committed(&committed(GROUP, 3, [3]));
+    assert_eq!(heard(&mut hub, b), ["Removed"], "and no news of what it has no part in");
+    assert_eq!(heard(&mut hub, c), ["blob 2"]);
+    assert_eq!(heard(&mut hub, a), ["blob 3"]);
+    hub.presence(b, 7, now());
+    assert_eq!(heard(&mut hub, a), [""; 0]);
+    assert_eq!(heard(&mut hub, elsewhere), [""; 0]);
+    hub.unregister(b, now());
+    assert_eq!(heard(&mut hub, a), ["device 2 is 0"]);
+}
+
+#[test]
+fn a_deleted_group_ends_every_session_of_it() {
+    let mut hub = Hub::new(100);
+    let (a, b, stranger) = (come(&mut hub, GROUP, 1), come(&mut hub, GROUP, 2), come(&mut hub, OTHER, 1));
+    hub.committed(&Committed { ended: Ended::Group, ..committed(GROUP, 1, []) });
+    assert_eq!(heard(&mut hub, a), ["GroupDeleted"]);
+    assert_eq!(heard(&mut hub, b), ["GroupDeleted"]);
+    assert_eq!(heard(&mut hub, stranger), [""; 0]);
 }
 
 #[test]
@@ -128,6 +163,8 @@ fn an_allowance_survives_reconnecting_and_is_forgotten_once_it_is_whole() {
 fn devices_are_marked_as_online() {
     let mut hub = Hub::new(100);
     come(&mut hub, GROUP, 1);
+    let online: Vec<_> = hub.registrations().collect();
+    assert_eq!(online, [Registration { group: GROUP, device: device(1) }]);
     let row = |n| DeviceRow {
         device_id: device(n),
         device_name: vec![],
@@ -136,7 +173,7 @@ fn devices_are_marked_as_online() {
         online: false,
     };
     let mut result = ReadResult::Devices(vec![row(1), row(2)]);
-    hub.mark_online(&ReadOp::Devices { group: GROUP }, &mut result, now());
+    hub.mark_online(&ReadOp::Devices { group: GROUP, device: device(2) }, &mut result, now());
     let ReadResult::Devices(rows) = result else { unreachable!() };
     assert_eq!(rows.iter().map(|r| (r.online, r.last_seen.0)).collect::<Vec<_>>(), [(true, 9), (false, 1)]);
 }

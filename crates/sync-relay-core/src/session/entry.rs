@@ -82,6 +82,12 @@ impl Session {
             {
                 self.on_backlog(*entry, backlog, now);
             }
+            // Removed between the two: the hub did not know it yet.
+            (Step::Backlog { id: asked, .. }, StoreReply::Read(ReadResult::Refused(refusal)))
+                if *asked == id =>
+            {
+                self.fail(refusal.into(), entry.nonce, now);
+            }
             (
                 Step::KeyLog(asked) | Step::Admit(asked) | Step::Backlog { id: asked, .. },
                 StoreReply::Unavailable,
@@ -158,6 +164,7 @@ impl Session {
 
     pub(super) fn on_registered(&mut self, bucket: Arc<Bucket>) {
         let id = self.op_id();
+        let Some(device) = self.peer() else { return };
         let Phase::Entering(entry) = &mut self.phase else {
             return;
         };
@@ -166,6 +173,7 @@ impl Session {
         };
         let op = ReadOp::Backlog {
             group: self.group,
+            device,
             last_cursor: known_cursor(&entry.hello, &self.relay),
             limit: MAX_PENDING_NOTIFY,
             inline: wants_inline(&entry.hello),

@@ -5,29 +5,42 @@
 
 use std::collections::VecDeque;
 
-use sync_types::{Cursor, Nonce};
+use sync_types::{BlobId, Cursor, Nonce};
 
-use crate::store::{OpId, PullPage, PushOp};
+use crate::store::{OpId, PullPage, WriteOp};
 
 /// One request of the peer's.
 pub(super) enum Request {
-    Push { nonce: Nonce, op: PushOp, batch: bool },
+    Write { nonce: Nonce, op: WriteOp, purpose: Purpose },
     Pull { nonce: Nonce, page: PullPage },
     Devices { nonce: Nonce },
+    Acknowledge(Cursor),
+}
+
+/// What a write is for, and so how it is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Push,
+    PushBatch,
+    Rotate,
+    Delete(BlobId),
+    Leave,
+    GroupDelete,
+}
+
+impl Purpose {
+    /// Whether the device goes away for good, if it is done.
+    fn is_farewell(self) -> bool {
+        matches!(self, Self::Leave | Self::GroupDelete)
+    }
 }
 
 /// What is remembered of a request that storage has.
 pub(super) enum Underway {
-    Push { nonce: Nonce, bytes: usize, batch: bool },
+    Write { nonce: Nonce, bytes: usize, purpose: Purpose },
     Pull { nonce: Nonce, page: PullPage },
     Devices { nonce: Nonce },
     Acknowledge,
-}
-
-/// What may go to storage now.
-pub(super) enum Issue {
-    Request(Request),
-    Acknowledge(Cursor),
 }
 
 pub(super) struct Queue {
@@ -56,7 +69,7 @@ impl Queue {
         if self.draining {
             return;
         }
-        if let Request::Push { op, .. } = &request {
+        if let Request::Write { op, .. } = &request {
             self.unstored += op.bytes();
         }
         self.waiting.push_back(request);
@@ -71,7 +84,7 @@ impl Queue {
     pub(super) fn drain(&mut self) -> bool {
         self.draining = true;
         for request in self.waiting.drain(..) {
-            if let Request::Push { op, .. } = request {
+            if let Request::Write { op, .. } = request {
                 self.unstored -= op.bytes();
             }
         }
@@ -94,24 +107,35 @@ impl Queue {
     /// Of those, the bytes that storage has been given.
     pub(super) fn submitted(&self) -> usize {
         let bytes = |(_, underway): &(OpId, Underway)| match underway {
-            Underway::Push { bytes, .. } => *bytes,
+            Underway::Write { bytes, .. } => *bytes,
             Underway::Pull { .. } | Underway::Devices { .. } | Underway::Acknowledge => 0,
         };
         self.underway.iter().map(bytes).sum()
     }
 
+    /// Whether storage has been asked to let the device, or its whole group, go.
+    pub(super) fn is_leaving(&self) -> bool {
+        let leaves = |(_, underway): &(OpId, Underway)| match underway {
+            Underway::Write { purpose, .. } => purpose.is_farewell(),
+            Underway::Pull { .. } | Underway::Devices { .. } | Underway::Acknowledge => false,
+        };
+        self.underway.iter().any(leaves)
+    }
+
     /// The next request that may go to storage; to be followed by [`started`](Self::started).
-    pub(super) fn next(&mut self) -> Option<Issue> {
+    pub(super) fn next(&mut self) -> Option<Request> {
         let acking = |(_, u): &(OpId, Underway)| matches!(u, Underway::Acknowledge);
         if self.to_ack > self.acked && !self.draining && !self.underway.iter().any(acking) {
             self.acked = self.to_ack;
-            return Some(Issue::Acknowledge(self.acked));
+            return Some(Request::Acknowledge(self.acked));
         }
         let may = match self.waiting.front()? {
-            Request::Push { .. } => !self.underway.iter().any(|(_, u)| u.is_read()),
+            Request::Write { .. } | Request::Acknowledge(_) => {
+                !self.underway.iter().any(|(_, u)| u.is_read())
+            }
             Request::Pull { .. } | Request::Devices { .. } => self.underway.is_empty(),
         };
-        if may { self.waiting.pop_front().map(Issue::Request) } else { None }
+        if may { self.waiting.pop_front() } else { None }
     }
 
     pub(super) fn started(&mut self, id: OpId, underway: Underway) {
@@ -122,7 +146,7 @@ impl Queue {
     pub(super) fn finished(&mut self, id: OpId) -> Option<Underway> {
         let at = self.underway.iter().position(|(other, _)| *other == id)?;
         let (_, underway) = self.underway.remove(at)?;
-        if let Underway::Push { bytes, .. } = &underway {
+        if let Underway::Write { bytes, .. } = &underway {
             self.unstored -= bytes;
         }
         Some(underway)
@@ -133,7 +157,7 @@ impl Underway {
     fn is_read(&self) -> bool {
         match self {
             Self::Pull { .. } | Self::Devices { .. } => true,
-            Self::Push { .. } | Self::Acknowledge => false,
+            Self::Write { .. } | Self::Acknowledge => false,
         }
     }
 }

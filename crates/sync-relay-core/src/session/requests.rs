@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
 use sync_types::{
-    Cursor, DecodeError, DevicesResponse, Epoch, ErrorBody, ErrorCode, Message, Nonce, Now, Presence,
-    PullResponse, Push, PushAck, PushBatchAck, Stored,
+    BlobId, Cursor, DecodeError, Delete, DeleteAck, DevicesResponse, Epoch, ErrorBody, ErrorCode,
+    GroupDeleteAck, LeaveAck, Message, Nonce, Now, Presence, PullResponse, Push, PushAck, PushBatchAck,
+    Rotate, RotateAck, Rotation, Stored, UnixMs,
 };
 
-use super::queue::{Issue, Queue, Request, Underway};
-use super::{Output, Phase, RETRY_MS, Session};
+use super::queue::{Purpose, Queue, Request, Underway};
+use super::{CLOSE_NORMAL, Output, Phase, RETRY_MS, Session};
 use crate::bucket::Bucket;
 use crate::hub::HERE;
 use crate::store::{
-    Acknowledge, NewBlob, OpId, Payload, PullPage, PushOp, Pushed, ReadOp, ReadResult, Refusal, StoreReply,
-    WriteOp, WriteResult,
+    Acknowledge, DeleteOp, Deleted, GroupDeleteOp, LeaveOp, NewBlob, OpId, Payload, PullPage, PushOp, Pushed,
+    ReadOp, ReadResult, RotateOp, StoreReply, WriteOp, WriteResult,
 };
 
 /// Room in a page's envelope for everything but its blobs, in bytes.
@@ -96,31 +97,48 @@ impl Session {
     ) -> Result<Request, ErrorBody> {
         let message =
             message.map_err(|error| ErrorBody::because(ErrorCode::BadRequest, error.to_string()))?;
+        let (Phase::Ready(member), Some(device)) = (&self.phase, self.peer()) else {
+            return Err(ErrorBody::new(ErrorCode::BadRequest));
+        };
+        let (group, epoch, now) = (self.group, member.epoch, now.unix);
+        let write = |op, purpose| Ok(Request::Write { nonce, op, purpose });
         let name = message.name();
         match message {
-            Message::Push(push) => self.push(nonce, vec![push], false, now),
+            Message::Push(push) => {
+                let blobs = self.blobs(vec![push], now)?;
+                write(WriteOp::Push(PushOp { group, device, epoch, blobs, now }), Purpose::Push)
+            }
             Message::PushBatch(batch) if batch.blobs.is_empty() => {
                 Err(ErrorBody::because(ErrorCode::BadRequest, "a batch of no blobs"))
             }
-            Message::PushBatch(batch) => self.push(nonce, batch.blobs, true, now),
+            Message::PushBatch(batch) => {
+                let blobs = self.blobs(batch.blobs, now)?;
+                write(WriteOp::Push(PushOp { group, device, epoch, blobs, now }), Purpose::PushBatch)
+            }
+            Message::Rotate(Rotate { blob_id, after, payload }) => {
+                let (rotation, blob) = self.rotation(blob_id, payload)?;
+                let op = RotateOp { group, device, epoch, after, rotation, blob, now };
+                write(WriteOp::Rotate(Box::new(op)), Purpose::Rotate)
+            }
+            Message::Delete(Delete { blob_id }) => {
+                let op = DeleteOp { group, device, epoch, blob_id, now };
+                write(WriteOp::Delete(op), Purpose::Delete(blob_id))
+            }
+            Message::Leave(_) => write(WriteOp::Leave(LeaveOp { group, device, now }), Purpose::Leave),
+            Message::GroupDelete(_) => {
+                let op = GroupDeleteOp { group, device, epoch, now };
+                write(WriteOp::GroupDelete(op), Purpose::GroupDelete)
+            }
             Message::Pull(pull) => {
                 let limit = match pull.limit {
                     0 => DEFAULT_PULL,
                     limit => limit.min(MAX_PULL),
                 };
-                let page = PullPage {
-                    group: self.group,
-                    after: pull.after_cursor,
-                    limit,
-                    max_bytes: self.relay.policy.max_envelope() - PAGE_OVERHEAD,
-                };
+                let max_bytes = self.relay.policy.max_envelope() - PAGE_OVERHEAD;
+                let page = PullPage { group, device, after: pull.after_cursor, limit, max_bytes };
                 Ok(Request::Pull { nonce, page })
             }
             Message::Devices(_) => Ok(Request::Devices { nonce }),
-            Message::Delete(_) | Message::Rotate(_) | Message::Leave(_) | Message::GroupDelete(_) => {
-                let why = format!("{name} is not supported by this relay yet");
-                Err(ErrorBody::because(ErrorCode::BadRequest, why))
-            }
             Message::Hello(_)
             | Message::Welcome(_)
             | Message::PushAck(_)
@@ -141,27 +159,28 @@ impl Session {
         }
     }
 
-    fn push(&self, nonce: Nonce, blobs: Vec<Push>, batch: bool, now: Now) -> Result<Request, ErrorBody> {
+    fn blobs(&self, pushed: Vec<Push>, now: UnixMs) -> Result<Vec<NewBlob>, ErrorBody> {
         let policy = &self.relay.policy;
         let too_large = |blob: &Push| blob.payload.len() > policy.max_blob_size as usize;
-        if blobs.iter().any(too_large) {
+        if pushed.iter().any(too_large) {
             return Err(ErrorBody::new(ErrorCode::BlobTooLarge));
         }
-        let (Phase::Ready(member), Some(device)) = (&self.phase, self.peer()) else {
-            return Err(ErrorBody::new(ErrorCode::BadRequest));
-        };
-        let blobs = blobs.into_iter().map(|blob| {
-            let payload = Payload::from(blob.payload);
-            NewBlob {
-                blob_id: blob.blob_id,
-                hash: payload.hash(),
-                payload,
-                expires_at: policy.expiry(blob.ttl, now.unix),
-            }
-        });
-        let op =
-            PushOp { group: self.group, device, epoch: member.epoch, blobs: blobs.collect(), now: now.unix };
-        Ok(Request::Push { nonce, op, batch })
+        // It would pass as one without anything of it having been checked.
+        if pushed.iter().any(|blob| Rotation::is_one(&blob.payload)) {
+            return Err(ErrorBody::because(ErrorCode::BadRequest, "a rotation comes by ROTATE only"));
+        }
+        let blobs =
+            pushed.into_iter().map(|blob| new_blob(blob.blob_id, blob.payload, policy.expiry(blob.ttl, now)));
+        Ok(blobs.collect())
+    }
+
+    fn rotation(&self, blob_id: BlobId, payload: Vec<u8>) -> Result<(Rotation, NewBlob), ErrorBody> {
+        if payload.len() > self.relay.policy.max_blob_size as usize {
+            return Err(ErrorBody::new(ErrorCode::BlobTooLarge));
+        }
+        let rotation = Rotation::decode(&payload)
+            .map_err(|error| ErrorBody::because(ErrorCode::BadRequest, error.to_string()))?;
+        Ok((rotation, new_blob(blob_id, payload, None)))
     }
 
     /// Gives storage what may go there now.
@@ -172,26 +191,25 @@ impl Session {
             let Phase::Ready(member) = &mut self.phase else {
                 return;
             };
-            let Some(issue) = member.queue.next() else {
+            let Some(request) = member.queue.next() else {
                 return;
             };
-            let (underway, output) = match issue {
-                Issue::Acknowledge(cursor) => {
+            let (underway, output) = match request {
+                Request::Acknowledge(cursor) => {
                     let acknowledge = Acknowledge { group: self.group, device, cursor, now: now.unix };
                     let op = WriteOp::Acknowledge(acknowledge);
                     (Underway::Acknowledge, Output::Write { id, op })
                 }
-                Issue::Request(Request::Push { nonce, op, batch }) => {
+                Request::Write { nonce, op, purpose } => {
                     let bytes = op.bytes();
-                    let op = WriteOp::Push(op);
-                    (Underway::Push { nonce, bytes, batch }, Output::Write { id, op })
+                    (Underway::Write { nonce, bytes, purpose }, Output::Write { id, op })
                 }
-                Issue::Request(Request::Pull { nonce, page }) => {
+                Request::Pull { nonce, page } => {
                     let op = ReadOp::Pull(page);
                     (Underway::Pull { nonce, page }, Output::Read { id, op })
                 }
-                Issue::Request(Request::Devices { nonce }) => {
-                    let op = ReadOp::Devices { group: self.group };
+                Request::Devices { nonce } => {
+                    let op = ReadOp::Devices { group: self.group, device };
                     (Underway::Devices { nonce }, Output::Read { id, op })
                 }
             };
@@ -210,13 +228,17 @@ impl Session {
         };
         match (underway, reply) {
             (Underway::Acknowledge, _) => {}
-            (Underway::Push { nonce, batch, .. }, StoreReply::Written(Ok(WriteResult::Pushed(pushed)))) => {
-                self.on_pushed(nonce, pushed, batch, now);
+            (Underway::Write { nonce, purpose, .. }, StoreReply::Written(Ok(result))) => {
+                return self.on_written(nonce, purpose, result, now);
             }
-            (Underway::Push { nonce, .. }, StoreReply::Written(Err(Refusal::Revoked))) => {
-                return self.fail(Refusal::Revoked.into(), nonce, now);
-            }
-            (Underway::Push { nonce, .. }, StoreReply::Written(Err(refusal))) => {
+            (Underway::Write { nonce, .. }, StoreReply::Written(Err(refusal)))
+            | (
+                Underway::Pull { nonce, .. } | Underway::Devices { nonce },
+                StoreReply::Read(ReadResult::Refused(refusal)),
+            ) => {
+                if refusal.ends_session() {
+                    return self.fail(refusal.into(), nonce, now);
+                }
                 self.send(ErrorBody::from(refusal), nonce, now);
             }
             (Underway::Pull { nonce, page }, StoreReply::Read(ReadResult::Page(response))) => {
@@ -229,14 +251,45 @@ impl Session {
                 self.send(DevicesResponse { devices }, nonce, now);
             }
             (
-                Underway::Push { nonce, .. } | Underway::Pull { nonce, .. } | Underway::Devices { nonce },
+                Underway::Write { nonce, .. } | Underway::Pull { nonce, .. } | Underway::Devices { nonce },
                 _,
-            ) => {
-                let error = ErrorBody::new(ErrorCode::Unavailable).retry_after_ms(RETRY_MS);
-                self.send(error, nonce, now);
-            }
+            ) => self.unavailable(nonce, now),
         }
         self.after_stored(now);
+    }
+
+    /// A write was done; most go on after it, two of them end the session.
+    fn on_written(&mut self, nonce: Nonce, purpose: Purpose, result: WriteResult, now: Now) {
+        match (purpose, result) {
+            (Purpose::Push, WriteResult::Pushed(pushed)) => self.on_pushed(nonce, pushed, false, now),
+            (Purpose::PushBatch, WriteResult::Pushed(pushed)) => self.on_pushed(nonce, pushed, true, now),
+            (Purpose::Rotate, WriteResult::Rotated(rotated)) => {
+                let ack = RotateAck { epoch: rotated.epoch, cursor: rotated.placed.cursor };
+                self.send(ack, nonce, now);
+            }
+            (Purpose::Delete(blob_id), WriteResult::Deleted(deleted)) => {
+                let state = match deleted {
+                    Deleted::Gone => 0,
+                    Deleted::Marked => 1,
+                };
+                self.send(DeleteAck { blob_id, state }, nonce, now);
+            }
+            (Purpose::Leave, WriteResult::Left) => {
+                self.send(LeaveAck, nonce, now);
+                return self.close(CLOSE_NORMAL, "this device has left the group".to_owned());
+            }
+            (Purpose::GroupDelete, WriteResult::GroupDeleted) => {
+                self.send(GroupDeleteAck, nonce, now);
+                return self.close(CLOSE_NORMAL, "the group was deleted".to_owned());
+            }
+            _ => self.unavailable(nonce, now),
+        }
+        self.after_stored(now);
+    }
+
+    fn unavailable(&mut self, nonce: Nonce, now: Now) {
+        let error = ErrorBody::new(ErrorCode::Unavailable).retry_after_ms(RETRY_MS);
+        self.send(error, nonce, now);
     }
 
     fn on_pushed(&mut self, nonce: Nonce, pushed: Pushed, batch: bool, now: Now) {
@@ -258,6 +311,11 @@ impl Session {
             Phase::Handshake | Phase::Hello { .. } | Phase::Entering(_) | Phase::Closed => {}
         }
     }
+}
+
+fn new_blob(blob_id: BlobId, payload: Vec<u8>, expires_at: Option<UnixMs>) -> NewBlob {
+    let payload = Payload::from(payload);
+    NewBlob { blob_id, hash: payload.hash(), payload, expires_at }
 }
 
 /// Whether a page is as large as the relay makes them: a long first sync should not be rationed by its

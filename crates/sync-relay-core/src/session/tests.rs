@@ -1,26 +1,36 @@
 //! A session as a table: what comes in, what goes out. The test plays peer, storage and hub.
 
 mod bed;
+mod members;
 
 use sync_types::limits::{DEFAULT_MAX_BLOB, MAX_SEALED_NAME};
 use sync_types::*;
 
 use super::*;
-use crate::store::{Admitted, Backlog, Placed, Pushed, ReadResult, Refusal, StoreReply, WriteResult};
-use bed::{Bed, backlog, group, hello, news, push};
+use crate::store::{
+    Admitted, Backlog, Placed, Pushed, ReadResult, Refusal, StoreReply, WriteResult,
+};
+use bed::{Bed, backlog, group, hello, news, push, rotate};
 
 fn admitted(epoch: u32) -> StoreReply {
     StoreReply::Written(Ok(WriteResult::Admitted(Admitted { epoch, acked: Cursor::ZERO })))
 }
 
-fn pushed(cursor: u64) -> StoreReply {
-    let placed = Placed {
+fn written(result: WriteResult) -> StoreReply {
+    StoreReply::Written(Ok(result))
+}
+
+fn placed(cursor: u64) -> Placed {
+    Placed {
         blob_id: push(1, 0).blob_id,
         cursor: Cursor::new(cursor).unwrap(),
         stored_at: UnixMs(5),
         fresh: true,
-    };
-    StoreReply::Written(Ok(WriteResult::Pushed(Pushed { placed: vec![placed] })))
+    }
+}
+
+fn pushed(cursor: u64) -> StoreReply {
+    written(WriteResult::Pushed(Pushed { placed: vec![placed(cursor)] }))
 }
 
 fn page(has_more: bool, blobs: usize) -> StoreReply {
@@ -61,7 +71,9 @@ fn hello_is_read_written_registered_and_read_again_before_welcome() {
     assert_eq!(bed.out(), ["Welcome", "Notify 6", "Notify 7"]);
     assert!(bed.session.wants_deliveries());
     let farewell = bed.session.farewell(bed.now);
-    assert!(matches!(farewell, Some(WriteOp::Seen(seen)) if seen.group == group().1));
+    assert!(
+        matches!(farewell, Some(WriteOp::Seen(seen)) if seen.devices == [(group().1, bed::device().id())])
+    );
 }
 
 #[test]
@@ -118,6 +130,8 @@ fn what_the_transaction_refuses_ends_the_session_with_its_code() {
         (StoreReply::Written(Err(Refusal::EpochStale)), &["Error 10", "close 4010"]),
         (StoreReply::Written(Err(Refusal::KeyLogConflict)), &["Error 12", "close 4012"]),
         (StoreReply::Written(Err(Refusal::CreationDenied)), &["Error 14", "close 4014"]),
+        (StoreReply::Written(Err(Refusal::GroupDeleted)), &["Error 16", "close 4016"]),
+        (StoreReply::Written(Err(Refusal::Expired)), &["Error 17", "close 4017"]),
         (StoreReply::Written(Err(Refusal::EpochUnknown)), &["Error 18"]),
         (StoreReply::Unavailable, &["Error 13 retry 2000", "close 4013"]),
     ] {
@@ -181,13 +195,15 @@ fn acknowledgements_are_gathered_while_one_is_under_way() {
 #[test]
 fn requests_are_refused_one_by_one_and_the_session_goes_on() {
     let mut bed = Bed::ready();
-    let delete = Delete { blob_id: BlobId([1; 16]) };
+    let as_blob = Push { payload: rotate().payload, ..push(1, 0) };
+    let huge = Rotate { payload: vec![2; DEFAULT_MAX_BLOB as usize + 1], ..rotate() };
     for (message, expected) in [
         (Message::from(push(1, DEFAULT_MAX_BLOB as usize + 1)), "Error 6"),
         (PushBatch { blobs: vec![] }.into(), "Error 1"),
-        (delete.into(), "Error 1"),
-        (Leave.into(), "Error 1"),
-        (GroupDelete.into(), "Error 1"),
+        (as_blob.clone().into(), "Error 1"),
+        (PushBatch { blobs: vec![push(2, 0), as_blob] }.into(), "Error 1"),
+        (Rotate { payload: push(1, 9).payload, ..rotate() }.into(), "Error 1"),
+        (huge.into(), "Error 6"),
         (LeaveAck.into(), "Error 1"),
         (Message::from(hello(&bed)), "Error 1"),
     ] {
@@ -241,7 +257,7 @@ fn deliveries_are_told_once_and_in_order() {
         Delivery::News(news(3)),
         Delivery::News(news(2)),
         Delivery::Presence(presence),
-        Delivery::Replaced,
+        Delivery::Ended(Ending::Replaced),
         Delivery::News(news(4)),
     ] {
         bed.session.handle_delivery(delivery, bed.now);
@@ -356,11 +372,12 @@ fn hostile_input_never_panics_and_a_stranger_makes_no_writes() {
         let mut bed = if seed % 2 == 0 { Bed::new() } else { Bed::ready() };
         let stranger = !bed.session.wants_deliveries();
         for _ in 0..10 {
-            let message = match rng.next_u32() % 5 {
+            let message = match rng.next_u32() % 6 {
                 0 => Message::from(hello(&bed)),
                 1 => push(1, 20).into(),
                 2 => pull().into(),
-                3 => PushBatch { blobs: vec![push(1, 3), push(2, 4)] }.into(),
+                3 => rotate().into(),
+                4 => PushBatch { blobs: vec![push(1, 3), push(2, 4)] }.into(),
                 _ => Presence::Own(1).into(),
             };
             let mut envelope = bed.envelope(&message);

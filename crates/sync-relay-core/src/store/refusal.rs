@@ -20,6 +20,12 @@ pub enum Refusal {
     /// The device was removed.
     #[error("this device was removed from the group")]
     Revoked,
+    /// The device was away for so long that the group went on without it.
+    #[error("this device was away for too long; let it join again")]
+    Expired,
+    /// The group was deleted.
+    #[error("the group was deleted")]
+    GroupDeleted,
     /// The group has a newer key.
     #[error("the group's key was changed in the meantime")]
     EpochStale,
@@ -29,6 +35,27 @@ pub enum Refusal {
     /// The key log and the stored one differ before either ends.
     #[error("the key log contradicts the one that the relay has")]
     KeyLogConflict,
+    /// The log has blobs that the sender of a rotation has not read.
+    #[error("the log has grown since: pull, then try again")]
+    Behind,
+    /// A rotation is not signed by the key of the epoch before.
+    #[error("the rotation is not signed by the group's key")]
+    RotationForged,
+    /// A rotation's sender would remove itself.
+    #[error("the rotation has no lockbox for its own sender")]
+    RotationOfOthers,
+    /// A rotation would bring a removed device back.
+    #[error("the rotation has a lockbox for a device that was removed: {}", short(.device))]
+    RotationRevives {
+        /// Which.
+        device: DeviceId,
+    },
+    /// The key log is full.
+    #[error("the group's key was changed as often as it can be")]
+    TooManyRotations,
+    /// Others need the rotation to go from one key to the next.
+    #[error("a rotation cannot be deleted")]
+    RotationStays,
     /// The same blob id with other bytes.
     #[error("another blob has this id")]
     BlobConflict,
@@ -55,12 +82,13 @@ pub enum Refusal {
 fn held_up(device: &Option<DeviceId>) -> String {
     match device {
         None => String::new(),
-        Some(device) => {
-            let id = device.to_string();
-            let short = id.get(..8).unwrap_or(&id);
-            format!(": device {short}… has not yet received its oldest blobs")
-        }
+        Some(device) => format!(": device {} has not yet received its oldest blobs", short(device)),
     }
+}
+
+fn short(device: &DeviceId) -> String {
+    let id = device.to_string();
+    format!("{}…", id.get(..8).unwrap_or(&id))
 }
 
 impl Refusal {
@@ -68,17 +96,29 @@ impl Refusal {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::CreationDenied => ErrorCode::GroupCreationDenied,
-            Self::TooManyGroups | Self::TooManyDevices => ErrorCode::GroupLimit,
+            Self::TooManyGroups | Self::TooManyDevices | Self::TooManyRotations => ErrorCode::GroupLimit,
             Self::Unknown | Self::InviteNotFound => ErrorCode::NotFound,
             Self::Revoked => ErrorCode::DeviceRevoked,
+            Self::Expired => ErrorCode::DeviceExpired,
+            Self::GroupDeleted => ErrorCode::GroupDeleted,
             Self::EpochStale => ErrorCode::EpochStale,
             Self::EpochUnknown => ErrorCode::EpochUnknown,
+            Self::Behind => ErrorCode::Behind,
+            Self::RotationForged => ErrorCode::Unauthenticated,
+            Self::RotationOfOthers | Self::RotationRevives { .. } | Self::RotationStays => {
+                ErrorCode::BadRequest
+            }
             Self::KeyLogConflict | Self::BlobConflict | Self::InviteTaken | Self::InviteUsed => {
                 ErrorCode::Conflict
             }
             Self::GroupFull { .. } => ErrorCode::GroupStorageFull,
             Self::StoreFull => ErrorCode::StorageFull,
         }
+    }
+
+    /// Whether a session that hears it has lost its place, so that it ends.
+    pub fn ends_session(&self) -> bool {
+        matches!(self, Self::Revoked | Self::Expired | Self::GroupDeleted)
     }
 }
 

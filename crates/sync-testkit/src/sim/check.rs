@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sync_relay_core::store::{PullPage, ReadOp, ReadResult};
 use sync_types::{Cursor, DeviceId, StoredBlob};
 
 use super::World;
@@ -53,25 +52,17 @@ fn relay_log(world: &World) -> Result<BTreeMap<Cursor, StoredBlob>, String> {
     let mut log = BTreeMap::new();
     let mut ids = BTreeSet::new();
     let mut after = Cursor::ZERO;
-    loop {
-        let op = ReadOp::Pull(PullPage { group, after, limit: 1_000, max_bytes: usize::MAX });
-        let ReadResult::Page(page) = world.relay.store.read_now(&op) else {
-            return Err("the relay has no log".to_owned());
-        };
-        for blob in page.blobs {
-            if blob.cursor != after.next() {
-                return Err(format!("the log jumps from {after} to {}", blob.cursor));
-            }
-            if !ids.insert(blob.blob_id) {
-                return Err(format!("{:?} is in the log twice", blob.blob_id));
-            }
-            after = blob.cursor;
-            log.insert(after, blob);
+    for blob in world.relay.store.log(group) {
+        if blob.cursor != after.next() {
+            return Err(format!("the log jumps from {after} to {}", blob.cursor));
         }
-        if !page.has_more {
-            return Ok(log);
+        if !ids.insert(blob.blob_id) {
+            return Err(format!("{:?} is in the log twice", blob.blob_id));
         }
+        after = blob.cursor;
+        log.insert(after, blob);
     }
+    Ok(log)
 }
 
 /// An app reads nothing twice, and nothing that nobody pushed.

@@ -1,15 +1,21 @@
 //! Names, requests and answers that the promises are written with.
 #![expect(clippy::wildcard_enum_match_arm, reason = "any other answer than the one asked for is wrong")]
 
-use super::Fixture;
+use ed25519_dalek::{Signer, SigningKey};
 use sync_relay_core::Policy;
 use sync_relay_core::store::{
-    Acknowledge, Admit, Admitted, Backlog, ClaimInvite, CreateInvite, InviteStatus, NewBlob, Payload, Placed,
-    PullPage, PushOp, ReadOp, ReadResult, Refusal, Stats, Store, WriteOp, WriteOutcome, WriteResult,
+    Acknowledge, Admit, Admitted, Backlog, Chore, ClaimInvite, Cleanup, CreateInvite, DeleteOp, InviteStatus,
+    LeaveOp, NewBlob, Payload, Placed, PullPage, PushOp, ReadOp, ReadResult, Refusal, RotateOp, Rotated,
+    Stats, Store, WriteOp, WriteOutcome, WriteResult,
 };
+use sync_types::keylog::rotation_transcript;
+use sync_types::rotation::LOCKBOX;
 use sync_types::{
-    AuthKey, BlobId, Cursor, DeviceId, DeviceRow, GroupId, KeyLog, PullResponse, StoreId, UnixMs,
+    AuthKey, BlobId, Cursor, DeviceId, DeviceRow, Epoch, GroupId, KeyLog, Lockbox, PullResponse, Rotation,
+    StoreId, UnixMs,
 };
+
+use super::Fixture;
 
 pub(super) const GROUP: u8 = 1;
 pub(super) const OTHER: u8 = 2;
@@ -18,8 +24,19 @@ pub(super) fn group(n: u8) -> GroupId {
     GroupId::of(&genesis(n))
 }
 
+/// The key of a group in an epoch.
+pub(super) fn signing_key(group_no: u8, epoch: Epoch) -> SigningKey {
+    let mut seed = [group_no; 32];
+    seed[..4].copy_from_slice(&epoch.to_be_bytes());
+    SigningKey::from_bytes(&seed)
+}
+
+pub(super) fn auth_key(group_no: u8, epoch: Epoch) -> AuthKey {
+    AuthKey(signing_key(group_no, epoch).verifying_key().to_bytes())
+}
+
 pub(super) fn genesis(n: u8) -> AuthKey {
-    AuthKey([n; 32])
+    auth_key(n, 0)
 }
 
 pub(super) fn device(n: u8) -> DeviceId {
@@ -68,6 +85,81 @@ pub(super) fn ack(device_no: u8, n: u64) -> WriteOp {
     })
 }
 
+pub(super) fn leave(device_no: u8) -> WriteOp {
+    WriteOp::Leave(LeaveOp { group: group(GROUP), device: device(device_no), now: UnixMs(40) })
+}
+
+pub(super) fn delete(device_no: u8, n: u32) -> WriteOp {
+    WriteOp::Delete(DeleteOp {
+        group: group(GROUP),
+        device: device(device_no),
+        epoch: 0,
+        blob_id: blob(n, b"").blob_id,
+        now: UnixMs(50),
+    })
+}
+
+/// The rotation of [`GROUP`] to `epoch` for some devices, by the first of them, who has read up to
+/// `after`. Its blob id is `1000 + epoch`.
+pub(super) fn rotate(epoch: Epoch, devices: &[u8], after: u64) -> RotateOp {
+    let sender = device(devices[0]);
+    let blob_id = blob(1000 + epoch, b"").blob_id;
+    let mut ids: Vec<_> = devices.iter().map(|n| device(*n)).collect();
+    ids.sort();
+    let sealed = [7; LOCKBOX];
+    let mut rotation = Rotation {
+        epoch,
+        auth_key: auth_key(GROUP, epoch),
+        lockboxes: ids.into_iter().map(|device_id| Lockbox { device_id, sealed }).collect(),
+        inner: b"sealed".to_vec(),
+        signature: [0; 64],
+    };
+    let content = rotation.content_hash(&sender, &blob_id);
+    let transcript = rotation_transcript(&group(GROUP), epoch, &rotation.auth_key, &content);
+    rotation.signature = signing_key(GROUP, epoch - 1).sign(&transcript).to_bytes();
+    let payload = Payload::from(rotation.encode());
+    RotateOp {
+        group: group(GROUP),
+        device: sender,
+        epoch: epoch - 1,
+        after: cursor(after),
+        blob: NewBlob { blob_id, hash: payload.hash(), payload, expires_at: None },
+        rotation,
+        now: UnixMs(60),
+    }
+}
+
+/// The key log that these rotations make.
+pub(super) fn log_of(rotations: &[&RotateOp]) -> KeyLog {
+    let links = rotations.iter().map(|op| op.rotation.link(&op.device, &op.blob.blob_id));
+    KeyLog { genesis: genesis(GROUP), links: links.collect() }
+}
+
+pub(super) fn rotation(op: &RotateOp) -> WriteOp {
+    WriteOp::Rotate(Box::new(op.clone()))
+}
+
+pub(super) async fn rotated(store: &impl Store, op: &RotateOp) -> Result<Rotated, Refusal> {
+    match write(store, rotation(op)).await? {
+        WriteResult::Rotated(rotated) => Ok(rotated),
+        other => panic!("a rotation gave {other:?}"),
+    }
+}
+
+/// A whole cleanup, in as many pieces as it takes.
+pub(super) async fn clean_up(store: &impl Store, now: UnixMs) {
+    for chore in Chore::ALL {
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let op = WriteOp::Cleanup(Cleanup { chore, from: start, most: 3, now });
+            let Ok(WriteResult::Cleaned(cleaned)) = write(store, op).await else {
+                panic!("{chore:?} was not done");
+            };
+            from = cleaned.next;
+        }
+    }
+}
+
 pub(super) async fn apply(store: &impl Store, batch: &[WriteOp]) -> Vec<WriteOutcome> {
     let outcomes = store.apply(batch).await.expect("the store works");
     assert_eq!(outcomes.len(), batch.len(), "one outcome for each write");
@@ -98,6 +190,16 @@ pub(super) fn cursors(outcomes: Vec<WriteOutcome>) -> Vec<u64> {
     places.map(|placed| placed.cursor.get()).collect()
 }
 
+/// What a device of a group reads.
+pub(super) async fn read_page(store: &impl Store, page: PullPage) -> Result<PullResponse, Refusal> {
+    match store.read(&ReadOp::Pull(page)).await.expect("the store works") {
+        ReadResult::Page(page) => Ok(page),
+        ReadResult::Refused(refusal) => Err(refusal),
+        other => panic!("a pull gave {other:?}"),
+    }
+}
+
+/// What device 1 of a group reads.
 pub(super) async fn page(
     store: &impl Store,
     group_no: u8,
@@ -105,11 +207,8 @@ pub(super) async fn page(
     limit: u32,
     max_bytes: usize,
 ) -> PullResponse {
-    let op = ReadOp::Pull(PullPage { group: group(group_no), after: cursor(after), limit, max_bytes });
-    match store.read(&op).await.expect("the store works") {
-        ReadResult::Page(page) => page,
-        other => panic!("a pull gave {other:?}"),
-    }
+    let page = PullPage { group: group(group_no), device: device(1), after: cursor(after), limit, max_bytes };
+    read_page(store, page).await.expect("a member")
 }
 
 /// Cursors and payloads of everything in a group.
@@ -119,16 +218,21 @@ pub(super) async fn log(store: &impl Store, group_no: u8) -> Vec<(u64, Vec<u8>)>
     blobs.map(|blob| (blob.cursor.get(), blob.payload.unwrap_or_default())).collect()
 }
 
-pub(super) async fn devices(store: &impl Store, group_no: u8) -> Vec<DeviceRow> {
-    let op = ReadOp::Devices { group: group(group_no) };
+pub(super) async fn devices(
+    store: &impl Store,
+    group_no: u8,
+    device_no: u8,
+) -> Result<Vec<DeviceRow>, Refusal> {
+    let op = ReadOp::Devices { group: group(group_no), device: device(device_no) };
     match store.read(&op).await.expect("the store works") {
-        ReadResult::Devices(rows) => rows,
+        ReadResult::Devices(rows) => Ok(rows),
+        ReadResult::Refused(refusal) => Err(refusal),
         other => panic!("a list of devices gave {other:?}"),
     }
 }
 
 pub(super) async fn acked(store: &impl Store, device_no: u8) -> u64 {
-    let rows = devices(store, GROUP).await;
+    let rows = devices(store, GROUP, 1).await.expect("a member");
     let row = rows.iter().find(|row| row.device_id == device(device_no));
     row.expect("the device is there").acked_cursor.get()
 }
@@ -141,7 +245,8 @@ pub(super) async fn stats(store: &impl Store) -> Stats {
 }
 
 pub(super) async fn backlog(store: &impl Store, last: u64, limit: u32, inline: bool) -> Backlog {
-    let op = ReadOp::Backlog { group: group(GROUP), last_cursor: cursor(last), limit, inline };
+    let (group, device) = (group(GROUP), device(1));
+    let op = ReadOp::Backlog { group, device, last_cursor: cursor(last), limit, inline };
     match store.read(&op).await.expect("the store works") {
         ReadResult::Backlog(backlog) => backlog,
         other => panic!("a backlog gave {other:?}"),

@@ -5,21 +5,14 @@ use std::collections::{BTreeSet, HashSet};
 use sqlx::{Row, SqliteConnection};
 use sync_relay_core::decide::Known;
 use sync_relay_core::store::WriteOp;
-use sync_types::{BlobHash, BlobId, DeviceId, Epoch, GroupId};
+use sync_types::{BlobHash, BlobId, DeviceId, GroupId};
 
-use super::super::rows::{bytes, chunks, cursor, damaged, device_id, int, over_rows, time};
+use super::super::rows::{bytes, chunks, cursor, device_id, epoch, int, over_rows, standing, time};
 use super::{Device, Group, GroupNo, Work};
 
 impl Work<'_> {
     pub(super) async fn load(&mut self, batch: &[WriteOp]) -> Result<(), sqlx::Error> {
-        let whose = |op: &WriteOp| match op {
-            WriteOp::Admit(op) => Some((op.group, op.device)),
-            WriteOp::Push(op) => Some((op.group, op.device)),
-            WriteOp::Acknowledge(op) => Some((op.group, op.device)),
-            WriteOp::Seen(op) => Some((op.group, op.device)),
-            WriteOp::CreateInvite(_) | WriteOp::ClaimInvite(_) | WriteOp::RevokeInvite(_) => None,
-        };
-        let pairs: BTreeSet<(GroupId, DeviceId)> = batch.iter().filter_map(whose).collect();
+        let pairs: BTreeSet<(GroupId, DeviceId)> = batch.iter().flat_map(whose).collect();
         let groups: BTreeSet<GroupId> = pairs.iter().map(|(group, _)| *group).collect();
         self.load_groups(&groups.into_iter().collect::<Vec<_>>()).await?;
         let pair = |(group, device): &(GroupId, DeviceId)| Some((self.groups.get(group)?.no, *device));
@@ -33,11 +26,24 @@ impl Work<'_> {
                 ids.extend(push.blobs.iter().map(|blob| (group.no, blob.blob_id)));
             }
         }
-        if !ids.is_empty() {
+        let rotates = batch.iter().any(|op| matches!(op, WriteOp::Rotate(_)));
+        if !ids.is_empty() || rotates {
             self.load_known(&ids.into_iter().collect::<Vec<_>>()).await?;
             self.used_bytes = used_bytes(self.db).await?;
         }
         Ok(())
+    }
+
+    /// Reads anew what the rest of the batch will need, when a request has written past it.
+    pub(super) async fn reload_if_outdated(&mut self, rest: &[WriteOp]) -> Result<(), sqlx::Error> {
+        if !std::mem::take(&mut self.outdated) {
+            return Ok(());
+        }
+        self.flush().await?;
+        self.groups.clear();
+        self.devices.clear();
+        self.known.clear();
+        self.load(rest).await
     }
 
     async fn load_groups(&mut self, groups: &[GroupId]) -> Result<(), sqlx::Error> {
@@ -52,7 +58,7 @@ impl Work<'_> {
             for row in query.fetch_all(&mut *self.db).await? {
                 let group = Group {
                     no: row.try_get(1)?,
-                    epoch: Epoch::try_from(row.try_get::<i64, _>(2)?).map_err(|_| damaged("epoch"))?,
+                    epoch: epoch(row.try_get(2)?)?,
                     max_cursor: cursor(row.try_get(3)?)?,
                     stored_bytes: int(row.try_get(4)?, "stored_bytes")?,
                 };
@@ -66,7 +72,7 @@ impl Work<'_> {
     async fn load_devices(&mut self, devices: &[(GroupNo, DeviceId)]) -> Result<(), sqlx::Error> {
         for chunk in chunks(devices) {
             let head = "WITH wanted (a, b) AS (VALUES";
-            let tail = ") SELECT group_no, device_id, device_no, acked_cursor, last_seen, revoked_at
+            let tail = ") SELECT group_no, device_id, device_no, acked_cursor, last_seen, epoch, standing
                          FROM wanted CROSS JOIN devices ON group_no = a AND device_id = b";
             let mut query = sqlx::query(over_rows(head, 2, chunk.len(), tail));
             for (group_no, device) in chunk {
@@ -77,7 +83,8 @@ impl Work<'_> {
                     no: row.try_get(2)?,
                     acked: cursor(row.try_get(3)?)?,
                     last_seen: time(row.try_get(4)?)?,
-                    revoked: row.try_get::<Option<i64>, _>(5)?.is_some(),
+                    epoch: epoch(row.try_get(5)?)?,
+                    standing: standing(row.try_get(6)?)?,
                 };
                 self.devices.insert((row.try_get(0)?, device_id(row.try_get(1)?)?), device);
             }
@@ -95,17 +102,36 @@ impl Work<'_> {
                 query = query.bind(group_no).bind(blob.0.as_slice());
             }
             for row in query.fetch_all(&mut *self.db).await? {
-                let known = Known {
-                    cursor: cursor(row.try_get(2)?)?,
-                    hash: BlobHash(bytes(row.try_get(3)?, "hash")?),
-                    stored_at: time(row.try_get(4)?)?,
-                };
                 let id = BlobId(bytes(row.try_get(1)?, "blob_id")?);
+                let known = known(row.try_get(2)?, row.try_get(3)?, row.try_get(4)?)?;
                 self.known.entry(row.try_get(0)?).or_default().insert(id, known);
             }
         }
         Ok(())
     }
+}
+
+/// The devices that a request is about, each with its group.
+fn whose(op: &WriteOp) -> Vec<(GroupId, DeviceId)> {
+    match op {
+        WriteOp::Admit(op) => vec![(op.group, op.device)],
+        WriteOp::Push(op) => vec![(op.group, op.device)],
+        WriteOp::Acknowledge(op) => vec![(op.group, op.device)],
+        WriteOp::Seen(op) => op.devices.clone(),
+        WriteOp::Rotate(op) => vec![(op.group, op.device)],
+        WriteOp::Delete(op) => vec![(op.group, op.device)],
+        WriteOp::Leave(op) => vec![(op.group, op.device)],
+        WriteOp::GroupDelete(op) => vec![(op.group, op.device)],
+        WriteOp::CreateInvite(_)
+        | WriteOp::ClaimInvite(_)
+        | WriteOp::RevokeInvite(_)
+        | WriteOp::Cleanup(_) => Vec::new(),
+    }
+}
+
+/// A blob that is there, from its cursor, hash and time.
+pub(super) fn known(at: i64, hash: &[u8], stored_at: i64) -> Result<Known, sqlx::Error> {
+    Ok(Known { cursor: cursor(at)?, hash: BlobHash(bytes(hash, "hash")?), stored_at: time(stored_at)? })
 }
 
 /// Bytes of the pages in use: a database file does not shrink by itself when blobs go.

@@ -53,6 +53,19 @@ pub(super) fn push(id: u8, len: usize) -> Push {
     Push { blob_id: BlobId([id; 16]), payload: vec![0; len], ttl: None }
 }
 
+/// A rotation that nobody has signed: to a session that makes no difference.
+pub(super) fn rotate() -> Rotate {
+    let lockbox = Lockbox { device_id: device().id(), sealed: [0; rotation::LOCKBOX] };
+    let rotation = Rotation {
+        epoch: 1,
+        auth_key: AuthKey([1; 32]),
+        lockboxes: vec![lockbox],
+        inner: vec![],
+        signature: [0; 64],
+    };
+    Rotate { blob_id: BlobId([1; 16]), after: Cursor::new(5).unwrap(), payload: rotation.encode() }
+}
+
 pub(super) fn news(cursor: u64) -> News {
     News {
         blob_id: BlobId([0; 16]),
@@ -153,6 +166,8 @@ fn message_in_words(message: &Message) -> String {
         },
         Message::Notify(notify) => format!("Notify {}", notify.cursor),
         Message::PushAck(ack) => format!("PushAck {}", ack.cursor),
+        Message::RotateAck(ack) => format!("RotateAck {} {}", ack.epoch, ack.cursor),
+        Message::DeleteAck(ack) => format!("DeleteAck {}", ack.state),
         other => other.name().to_owned(),
     }
 }
@@ -162,8 +177,14 @@ fn write_in_words(op: &WriteOp) -> String {
         WriteOp::Admit(_) => "write Admit".to_owned(),
         WriteOp::Push(_) => "write Push".to_owned(),
         WriteOp::Acknowledge(ack) => format!("write Acknowledge {}", ack.cursor),
-        WriteOp::Seen(_) | WriteOp::CreateInvite(_) | WriteOp::ClaimInvite(_) | WriteOp::RevokeInvite(_) => {
-            "write something else".to_owned()
-        }
+        WriteOp::Rotate(op) => format!("write Rotate {} after {}", op.rotation.epoch, op.after),
+        WriteOp::Delete(_) => "write Delete".to_owned(),
+        WriteOp::Leave(_) => "write Leave".to_owned(),
+        WriteOp::GroupDelete(_) => "write GroupDelete".to_owned(),
+        WriteOp::Seen(_)
+        | WriteOp::CreateInvite(_)
+        | WriteOp::ClaimInvite(_)
+        | WriteOp::RevokeInvite(_)
+        | WriteOp::Cleanup(_) => "write something else".to_owned(),
     }
 }

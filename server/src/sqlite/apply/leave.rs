@@ -1,0 +1,59 @@
+//! Devices that leave, and groups that are deleted.
+
+use sync_relay_core::decide::{plan_group_delete, plan_leave};
+use sync_relay_core::store::{GroupDeleteOp, LeaveOp, WriteOutcome, WriteResult};
+
+use super::super::rows::sql_time;
+use super::{GroupNo, Work};
+
+impl Work<'_> {
+    pub(super) async fn leave(&mut self, op: &LeaveOp) -> Result<WriteOutcome, sqlx::Error> {
+        let group = self.groups.get(&op.group);
+        let device = group.and_then(|group| self.devices.get(&(group.no, op.device)));
+        if let Err(refusal) = plan_leave(device.map(|device| device.standing)) {
+            return Ok(Err(refusal));
+        }
+        if let Some(device) = device {
+            let no = device.no;
+            self.flush().await?;
+            self.outdated = true;
+            sqlx::query("UPDATE devices SET standing = 1, last_seen = max(last_seen, ?) WHERE device_no = ?")
+                .bind(sql_time(op.now))
+                .bind(no)
+                .execute(&mut *self.db)
+                .await?;
+        }
+        Ok(Ok(WriteResult::Left))
+    }
+
+    pub(super) async fn group_delete(&mut self, op: &GroupDeleteOp) -> Result<WriteOutcome, sqlx::Error> {
+        let group = self.groups.get(&op.group);
+        let standing = |no| self.devices.get(&(no, op.device)).map(|device| device.standing);
+        let facts = group.map(|group| (group.epoch, standing(group.no)));
+        let until = match plan_group_delete(facts, op) {
+            Ok(until) => until,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Some(group) = group {
+            let no = group.no;
+            self.flush().await?;
+            self.outdated = true;
+            sqlx::query("INSERT OR REPLACE INTO tombstones (group_id, until) VALUES (?, ?)")
+                .bind(op.group.0.as_slice())
+                .bind(sql_time(until))
+                .execute(&mut *self.db)
+                .await?;
+            self.dissolve(no).await?;
+        }
+        Ok(Ok(WriteResult::GroupDeleted))
+    }
+
+    /// From now on nobody finds the group. What lies in it may be much, and is erased bit by bit.
+    pub(super) async fn dissolve(&mut self, group_no: GroupNo) -> Result<(), sqlx::Error> {
+        sqlx::query("UPDATE groups SET group_id = NULL, key_log = x'' WHERE group_no = ?")
+            .bind(group_no)
+            .execute(&mut *self.db)
+            .await?;
+        Ok(())
+    }
+}
