@@ -258,7 +258,13 @@ impl Driver {
                     | Command::Devices
                     | Command::SealInvite { .. }
                     | Command::Join(_)
-                    | Command::TrustRelay(_) => {}
+                    | Command::TrustRelay(_)
+                    | Command::Rotate { .. }
+                    | Command::Restore
+                    | Command::Leave
+                    | Command::DeleteGroup
+                    | Command::Membership
+                    | Command::InviteTaken => {}
                 }
                 self.ask(session, command, None, answer);
             }
