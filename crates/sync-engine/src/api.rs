@@ -479,7 +479,7 @@ pub struct Status {
     pub default_ttl: Option<u32>,
     /// The group's newest epoch that this device knows.
     pub epoch: Option<Epoch>,
-    /// Eight characters that are the same on two devices if both have the same newest key: whoever compares
+    /// Twelve characters that are the same on two devices if both have the same newest key: whoever compares
     /// them knows that no removal was kept from either.
     pub fingerprint: Option<String>,
 }

@@ -21,7 +21,7 @@ use sync_e2ee::{DeviceName, EpochKeys};
 use sync_types::limits::DEFAULT_MAX_BLOB;
 use sync_types::{
     AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, MonoMs, Nonce, Now,
-    RelayAddress, StoreId, UnixMs,
+    RelayAddress, Rotate, StoreId, UnixMs,
 };
 use zeroize::Zeroizing;
 
@@ -65,6 +65,8 @@ enum Then {
     Send(u64),
     /// The app's cursor may be told; with the blob there, where known.
     Ack(Cursor, Option<BlobId>),
+    /// The rotation may leave.
+    Rotate(Box<(CommandId, Wish, Rotate)>),
 }
 
 /// A client of one relay, in at most one group. See the [crate](crate) for the loop around it.
@@ -128,6 +130,8 @@ pub struct Engine {
     pull_due: bool,
     /// This connection was made in an epoch that is over.
     renew_session: bool,
+    /// An epoch was entered, and this device has to show itself in it.
+    announce_due: bool,
     /// The rotation that was sent, or stored, and has not been read in the log.
     rotating: Option<(CommandId, BlobId)>,
     /// Who waits for this device to be gone.
@@ -247,11 +251,13 @@ impl Engine {
             held: None,
             pull_due: false,
             renew_session: false,
+            announce_due: false,
             rotating: None,
             leaving: None,
             leave_said: false,
         };
         engine.derive_keys();
+        engine.unfix_what_was_cut();
         engine
     }
 
@@ -303,7 +309,7 @@ impl Engine {
             pending_push: self.outbox.len(),
             default_ttl: self.state.relay.default_ttl,
             epoch: self.state.group.as_ref().map(|group| group.key_log.epoch()),
-            fingerprint: self.fingerprint(),
+            fingerprint: self.state.group.as_ref().map(|group| group.key_log.fingerprint(&group.group_id)),
         }
     }
 
@@ -363,6 +369,10 @@ impl Engine {
 
     /// Does what can be done now: called at the end of every step.
     fn advance(&mut self) {
+        // Not in the midst of the log: an announcement says how far that was seen.
+        if std::mem::take(&mut self.announce_due) {
+            self.announce();
+        }
         self.serve_local();
         self.connect_if_wanted();
         self.settle_connects();
@@ -443,6 +453,10 @@ impl Engine {
                 Then::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Then::Send(position) => self.outbox.durable(position),
                 Then::Ack(cursor, blob_id) => self.app_cursor_durable(cursor, blob_id),
+                Then::Rotate(rotation) => {
+                    let (id, wish, rotate) = *rotation;
+                    self.send_rotation(id, wish, rotate);
+                }
             }
         }
     }
@@ -469,6 +483,7 @@ fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
         prev_expires: UnixMs(0),
         next_blob: 0,
         logged: None,
+        logged_in: 0,
     }
 }
 

@@ -270,6 +270,8 @@ record! {
         next_blob: u64,
         /// Its last blob that is in the log.
         logged: Option<Tip>,
+        /// The generation of that log.
+        logged_in: u32,
     }
 }
 
@@ -294,6 +296,8 @@ record! {
         void: bool,
         /// By which the push is known again, if it is asked for twice.
         token: Option<[u8; 16]>,
+        /// It was in a log that the relay has lost: it must come back as it was.
+        fixed: bool,
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Plan {
     pub devices: usize,
     /// Random steps before the faults stop.
     pub steps: usize,
+    /// How many more may join later.
+    pub guests: usize,
+    /// Whether members come and go, and keys change.
+    pub rotations: bool,
     /// Whether the relay's database gets deleted now and then.
     pub wipes: bool,
     /// Bugs in the relay's store.
@@ -45,7 +49,15 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { devices: 2, steps: 100, wipes: false, faults: Faults::default(), drop_outbox_early: false }
+        Self {
+            devices: 2,
+            guests: 0,
+            rotations: false,
+            steps: 100,
+            wipes: false,
+            faults: Faults::default(),
+            drop_outbox_early: false,
+        }
     }
 }
 
@@ -97,6 +109,10 @@ pub struct World {
     next_conn: ConnId,
     relay: Relay,
     clients: Vec<Client>,
+    /// Rotations that their makers heard to be done.
+    rotations: usize,
+    /// Whether the relay has lost its store since the first rotation.
+    rotation_lost: bool,
     /// Whether the network still misbehaves.
     rough: bool,
 }
@@ -111,7 +127,7 @@ impl World {
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = ChaCha20Rng::from_seed(key);
         let relay = Relay::new(&mut rng, plan.faults);
-        let clients = (0..plan.devices).map(|_| Client::new(&mut rng)).collect();
+        let clients = (0..plan.devices + plan.guests).map(|_| Client::new(&mut rng)).collect();
         let mut world = Self {
             plan,
             rng,
@@ -123,6 +139,8 @@ impl World {
             next_conn: 0,
             relay,
             clients,
+            rotations: 0,
+            rotation_lost: false,
             rough: false,
         };
         world.pair()?;
@@ -153,6 +171,9 @@ impl World {
                 return Err(format!("not quiet after {} virtual minutes", SETTLE_MS / 60_000));
             }
             for client in 0..self.clients.len() {
+                if !self.clients[client].is_member() {
+                    continue;
+                }
                 if !self.clients[client].is_up() {
                     self.boot(client)?;
                 }
@@ -167,6 +188,12 @@ impl World {
         let client = self.below(self.clients.len() as u64) as usize;
         if !self.clients[client].is_up() {
             return self.boot(client);
+        }
+        if !self.clients[client].is_member() {
+            return Ok(());
+        }
+        if self.plan.rotations && self.chance(15) {
+            return self.membership_step(client);
         }
         match self.below(100) {
             0..45 => self.app_pushes(client),

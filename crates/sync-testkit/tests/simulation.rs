@@ -34,6 +34,9 @@ fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Summary {
                     sum.reads += one.reads;
                     sum.connections += one.connections;
                     sum.resets += one.resets;
+                    sum.rotations += one.rotations;
+                    sum.removed += one.removed;
+                    sum.joined += one.joined;
                 }
                 Err(why) => panic!("seed {seed}: {why} (SIM_SEED={seed} repeats it)"),
             }
@@ -74,6 +77,32 @@ fn wiped(seeds: u64) {
     }
 }
 
+fn changing(seeds: u64) {
+    let sum = run_all(seeds, |seed| Plan {
+        devices: 2 + (seed % 3) as usize,
+        guests: 2,
+        rotations: true,
+        wipes: seed % 4 == 3,
+        ..Plan::default()
+    });
+    println!("{seeds} seeds: {sum:?}");
+    if number("SIM_SEED").is_none() {
+        assert!(sum.rotations as u64 > seeds, "{sum:?}");
+        assert!(sum.removed as u64 > seeds / 4 && sum.joined as u64 > seeds / 2, "{sum:?}");
+    }
+}
+
+#[test]
+fn members_come_and_go_and_nothing_is_lost() {
+    changing(20);
+}
+
+#[test]
+#[ignore = "heavy: a thousand runs"]
+fn members_come_and_go_and_nothing_is_lost_a_thousand_times() {
+    changing(1_000);
+}
+
 #[test]
 fn every_promised_push_arrives_once_and_in_order() {
     honest(20);
@@ -86,13 +115,13 @@ fn every_promised_push_arrives_once_and_in_order_a_thousand_times() {
 }
 
 #[test]
-fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice() {
+fn a_relay_that_loses_its_database_loses_nothing_and_nothing_is_read_twice() {
     wiped(20);
 }
 
 #[test]
 #[ignore = "heavy: some hundred runs"]
-fn a_relay_that_loses_its_database_makes_nobody_read_anything_twice_some_hundred_times() {
+fn a_relay_that_loses_its_database_loses_nothing_and_nothing_is_read_twice_some_hundred_times() {
     wiped(200);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sync_types::{DeviceId, Envelope, ErrorBody, ErrorCode, GroupId, Message, Presence};
+use sync_types::{DeviceId, Envelope, ErrorBody, ErrorCode, GroupId, Message, Presence, StoreId};
 
 use super::Engine;
 use super::link::{Link, REPLACED_PAUSE, Request};
@@ -155,6 +155,10 @@ impl Engine {
                 | C::GroupDeleted
                 | C::DeviceExpired),
             ) => self.stop(StopReason::Refused { code, message: error.message }),
+            // Its invite is from before a rotation: it needs another one.
+            Some(code @ C::EpochStale) if self.state.progress.store_id == StoreId::NONE => {
+                self.stop(StopReason::Refused { code, message: error.message });
+            }
             Some(C::Replaced) => self.back_off(REPLACED_PAUSE),
             // Removed, or the rotation that lists this device was lost and will be sent again.
             Some(code @ C::EpochStale) => {

@@ -1,11 +1,12 @@
 //! What a sender's blobs say of each other: each names the one before it, so that a relay cannot drop,
 //! change, move or repeat one unnoticed.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
+use std::slice::from_ref;
 use std::time::Duration;
 
-use sync_e2ee::{Content, Kind, Place};
+use sync_e2ee::chain::{self, Step, link_hash, step};
+use sync_e2ee::{Content, Place};
 use sync_types::{BlobHash, Cursor, DeviceId, Epoch, StoredBlob, UnixMs};
 
 use super::Engine;
@@ -35,14 +36,6 @@ impl Stubs {
     }
 }
 
-/// What the blob after this one refers to: a void blob stands for the one whose place it holds.
-pub(super) fn link_hash(content: &Content, hash: BlobHash) -> BlobHash {
-    match (content.kind, content.body.as_slice().try_into()) {
-        (Kind::Void, Ok(held)) => BlobHash(held),
-        (Kind::Void | Kind::Data | Kind::Control, _) => hash,
-    }
-}
-
 /// What a blob turns out to be in its sender's chain.
 struct Found {
     /// Whether the app may be given it.
@@ -56,8 +49,10 @@ struct Found {
 struct Facts {
     generation: u32,
     now: UnixMs,
-    /// The place is one of those that the inviter vouched for.
+    /// It lies in what the inviter had seen.
     history: bool,
+    /// The inviter vouched for all of the sender's blobs there.
+    vouched: bool,
     /// The blob before it is known to have expired.
     stub: bool,
 }
@@ -91,7 +86,7 @@ impl Engine {
         match self.state.cuts.get(&epoch) {
             Some(cut) => cut
                 .tip(sender, &place.chain_id)
-                .is_some_and(|tip| place.seq < tip.seq || (place.seq == tip.seq && *link == tip.hash)),
+                .is_some_and(|tip| chain::counts(from_ref(tip), &place.chain_id, place.seq, link)),
             None => self.is_catching_up(),
         }
     }
@@ -100,10 +95,12 @@ impl Engine {
     pub(super) fn follow(&mut self, entry: &StoredBlob, content: &Content, hash: BlobHash) -> bool {
         let (sender, place) = (entry.sender_id, &content.place);
         let progress = &self.state.progress;
+        let history = progress.joined.as_ref().is_some_and(|joined| entry.cursor <= joined.seen.cursor);
         let facts = Facts {
             generation: progress.generation,
             now: self.now.unix,
-            history: progress.joined.as_ref().is_some_and(|joined| entry.cursor <= joined.seen.cursor),
+            history,
+            vouched: history && self.standing(&sender) == Standing::Member,
             stub: self.stubs.has(&sender, &place.prev),
         };
         let given = self.delivered.before_reset(&sender, place);
@@ -153,25 +150,33 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
     let seq = place.seq;
     let to_app = seq >= chain.app_next;
     let mut found = Found { new: to_app, broken: None, truncated: false };
-    // What came before the log started over comes again, and what the inviter had seen comes first.
+    // What came before the log started over comes again, and what others had seen comes first.
     let behind = facts.history || chain.generation != facts.generation;
-    match seq.cmp(&chain.seen_next) {
-        Ordering::Less if chain.fill(seq) => found.broken = Some(Break::Reordered { seq }),
-        Ordering::Less => {
-            let is_tip = seq + 1 == chain.seen_next;
-            if is_tip && link != chain.hash {
-                found = Found { new: false, broken: Some(Break::Altered { seq }), ..found };
-            } else if !behind || seq < chain.history_next {
+    let reordered = chain.fill(seq);
+    match step(chain.tip().as_ref(), place, &link) {
+        Step::Known | Step::Altered if reordered => found.broken = Some(Break::Reordered { seq }),
+        Step::Known => {
+            if chain.tip().is_some_and(|tip| tip.seq == seq) {
+                // From here on the chain is continued in this log.
+                chain.generation = facts.generation;
+            }
+            if !behind || seq < chain.history_next {
                 found = Found { new: false, broken: Some(Break::Repeated { seq }), ..found };
             }
             chain.history_next = chain.history_next.max(seq + 1);
             return found;
         }
-        Ordering::Equal if seq > 0 && place.prev != chain.hash => {
-            found.broken = Some(Break::Altered { seq });
+        // Another one in a place that is known, or past the end that the inviter knows of: no member has
+        // put it there.
+        Step::Altered if seq < chain.seen_next => {
+            return Found { new: false, broken: Some(Break::Altered { seq }), ..found };
         }
-        Ordering::Equal => {}
-        Ordering::Greater => {
+        Step::Next | Step::Altered | Step::Gap if facts.vouched => {
+            return Found { new: false, broken: Some(Break::Altered { seq }), ..found };
+        }
+        Step::Altered => found.broken = Some(Break::Altered { seq }),
+        Step::Next => {}
+        Step::Gap => {
             let over = is_over(place.prev_expires, facts.now);
             if chain.generation != facts.generation || over {
                 found.truncated = true;
@@ -200,7 +205,7 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000_000_000);
 
     fn facts() -> Facts {
-        Facts { generation: 1, now: NOW, history: false, stub: false }
+        Facts { generation: 1, now: NOW, history: false, vouched: false, stub: false }
     }
 
     fn place(seq: u64, prev: u8) -> Place {
@@ -280,17 +285,29 @@ mod tests {
         assert_eq!(look(&mut chain, &place(2, 11), 12, &reset), (true, None, false));
         let again = Some(Break::Repeated { seq: 2 });
         assert_eq!(look(&mut chain, &place(2, 11), 12, &reset), (false, again, false));
-        // What the store lost for good is no crime of the relay's.
+        // Its end has come again: from here on gaps count.
+        assert_eq!(look(&mut chain, &place(4, 13), 14, &reset), (true, None, false));
+        assert_eq!(chain.holes.len(), 1);
+    }
+
+    #[test]
+    fn what_a_store_has_lost_for_good_is_no_crime_of_the_relay() {
+        let reset = Facts { generation: 2, ..facts() };
+        let mut chain = three();
         assert_eq!(look(&mut chain, &place(9, 18), 19, &reset), (true, None, true));
         assert_eq!(look(&mut chain, &place(12, 21), 22, &reset), (true, None, false));
-        assert_eq!(chain.holes.len(), 1, "from here on gaps count again");
+        assert_eq!(chain.holes.len(), 1, "what is missing now was not lost then");
     }
 
     #[test]
     fn what_the_inviter_vouched_for_is_read_once_and_its_end_is_checked() {
         let tip = sync_e2ee::Tip { chain_id: ChainId([1; 16]), seq: 2, hash: hash(12) };
-        let history = Facts { history: true, ..facts() };
-        let mut chain = PeerChain::up_to(&tip, 1);
+        let history = Facts { history: true, vouched: true, ..facts() };
+        let mut chain = PeerChain::up_to(&tip);
+        assert_eq!(
+            look(&mut chain, &place(3, 12), 13, &history),
+            (false, Some(Break::Altered { seq: 3 }), false)
+        );
         assert_eq!(look(&mut chain, &place(1, 10), 11, &history), (true, None, false));
         assert_eq!(look(&mut chain, &place(1, 10), 11, &history).1, Some(Break::Repeated { seq: 1 }));
         assert_eq!(look(&mut chain, &place(2, 11), 99, &history).1, Some(Break::Altered { seq: 2 }));

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use sync_e2ee::{Control, DeviceName, EpochSecret, Invite, Kind, open_name};
 use sync_types::limits::INVITE_LIFETIME;
 use sync_types::wire::encode;
@@ -44,13 +43,12 @@ impl Engine {
         self.stopped = None;
         let me = self.me();
         let mut changes = vec![self.state.relay.change()];
-        let generation = self.state.progress.generation;
         for entry in invite.roster.into_iter().filter(|entry| entry.device_id != me) {
             let row = PeerRow {
                 name: entry.name,
                 platform: entry.platform,
                 standing: Standing::Member,
-                chains: entry.tips.iter().map(|tip| PeerChain::up_to(tip, generation)).collect(),
+                chains: entry.tips.iter().map(PeerChain::up_to).collect(),
             };
             changes.push(row.change(&entry.device_id));
             self.state.peers.insert(entry.device_id, row);
@@ -128,20 +126,6 @@ impl Engine {
             created_by: self.me(),
             expires: self.now.unix.plus(INVITE_LIFETIME.saturating_sub(CLOCK_SLACK)),
         })
-    }
-
-    /// Eight characters that are the same wherever the newest key is the same.
-    pub(super) fn fingerprint(&self) -> Option<String> {
-        let group = self.state.group.as_ref()?;
-        let mut sha = Sha256::new();
-        sha.update(b"sync-relay fingerprint v1");
-        sha.update(group.group_id.0);
-        sha.update(group.key_log.epoch().to_be_bytes());
-        sha.update(group.key_log.key(group.key_log.epoch())?.0);
-        let hash: [u8; 32] = sha.finalize().into();
-        // A lookup key is 16 bytes in Crockford's base32, which people can read to each other.
-        let text = LookupKey(*hash.first_chunk()?).to_string();
-        Some(format!("{}-{}", text.get(..4)?, text.get(4..8)?))
     }
 
     pub(super) fn derive_keys(&mut self) {

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sha2::{Digest, Sha256};
 use sync_e2ee::Seen;
-use sync_types::{BlobHash, BlobId, Cursor, DeviceId, GroupId, StoreId};
+use sync_e2ee::chain::next_head;
+use sync_types::{BlobHash, BlobId, Cursor, DeviceId};
 
 use super::Engine;
 use crate::api::Event;
@@ -24,25 +24,9 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    /// `head(c) = SHA-256(head(c−1) ‖ c ‖ blob id ‖ sender ‖ SHA-256(payload))`.
     fn onto(&self, head: &[u8; 32]) -> [u8; 32] {
-        let mut sha = Sha256::new();
-        sha.update(head);
-        sha.update(self.cursor.get().to_be_bytes());
-        sha.update(self.blob_id.0);
-        sha.update(self.sender.as_bytes());
-        sha.update(self.hash.0);
-        sha.finalize().into()
+        next_head(head, self.cursor, &self.blob_id, &self.sender, &self.hash)
     }
-}
-
-/// The head of an empty log.
-pub(super) fn first_head(group_id: &GroupId, store_id: &StoreId) -> [u8; 32] {
-    let mut sha = Sha256::new();
-    sha.update(b"sync-relay head v1");
-    sha.update(group_id.0);
-    sha.update(store_id.0);
-    sha.finalize().into()
 }
 
 /// The heads that are kept, and what came since the last gap in the log.

@@ -1,5 +1,6 @@
 //! What comes from the log: checked, opened, folded into the head, and kept for the app.
 
+use sync_e2ee::chain::{first_head, link_hash};
 use sync_e2ee::{BlobContext, Content, Control, Kind, Place, Tip, blob};
 use sync_types::wire::decode;
 use sync_types::{
@@ -8,8 +9,7 @@ use sync_types::{
 };
 
 use super::Engine;
-use super::chains::link_hash;
-use super::heads::{Fold, first_head};
+use super::heads::Fold;
 use super::link::Request;
 use crate::api::{Blob, Break, Event, Refused};
 use crate::error::EngineError;
@@ -51,14 +51,6 @@ impl Engine {
         }
         self.state.progress.joined = Some(joined);
         self.store_progress();
-        // What the inviter vouched for is of this very log.
-        let generation = self.state.progress.generation;
-        let mut changes = Vec::new();
-        for (id, peer) in &mut self.state.peers {
-            peer.chains.iter_mut().for_each(|chain| chain.generation = generation);
-            changes.push(peer.change(id));
-        }
-        self.store(changes);
     }
 
     /// Cursors and head start anew. Chains stay: they keep what was read from being read again.
@@ -188,8 +180,10 @@ impl Engine {
 
     /// A blob of this device is in the log, and everything before it was read.
     fn log_own(&mut self, place: &Place, hash: BlobHash) {
+        let generation = self.state.progress.generation;
         let chain = &mut self.state.chain;
-        if place.chain_id == chain.chain_id && chain.logged.as_ref().is_none_or(|tip| tip.seq < place.seq) {
+        if place.chain_id == chain.chain_id && chain.logged.as_ref().is_none_or(|tip| tip.seq <= place.seq) {
+            chain.logged_in = generation;
             chain.logged = Some(Tip { chain_id: place.chain_id, seq: place.seq, hash });
             let change = chain.change();
             self.store([change]);

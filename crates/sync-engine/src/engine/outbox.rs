@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sync_e2ee::chain::link_hash;
 use sync_e2ee::{BlobContext, Content, Kind, Place, SealError, SealOptions, Seen, blob};
 use sync_types::limits::{MAX_BATCH, SEAL_OVERHEAD};
 use sync_types::{
@@ -10,11 +11,10 @@ use sync_types::{
     UnixMs,
 };
 
-use super::chains::link_hash;
 use super::link::Request;
 use super::sent::Kept;
 use super::{Engine, Then, new_chain};
-use crate::api::{CommandId, Event, Reply};
+use crate::api::{Break, CommandId, Event, Reply};
 use crate::error::EngineError;
 use crate::rows::{OutboxRow, Restore};
 use crate::timer::Timer;
@@ -62,7 +62,7 @@ impl Outbox {
         let last = stored.back().map(|(position, _)| *position).max(last);
         let bytes = stored.iter().map(|(_, row)| row.payload.len()).sum();
         let is_old = |row: &OutboxRow| blob::claimed_epoch(&row.payload).is_ok_and(|sealed| sealed < epoch);
-        let reseal_due = stored.iter().any(|(_, row)| is_old(row));
+        let reseal_due = stored.iter().any(|(_, row)| is_old(row) && !row.fixed);
         let rows =
             stored.into_iter().map(|(position, row)| Waiting { position, row, durable: true }).collect();
         Self {
@@ -73,6 +73,18 @@ impl Outbox {
             singly: 0,
             reseal_due,
             restart_due: false,
+        }
+    }
+
+    /// What has to come back as it was.
+    pub(super) fn fixed(&self) -> impl Iterator<Item = &OutboxRow> {
+        self.rows.iter().map(|waiting| &waiting.row).filter(|row| row.fixed)
+    }
+
+    /// These may be sealed again after all.
+    pub(super) fn unfix(&mut self, blob_ids: &[BlobId]) {
+        for waiting in self.rows.iter_mut().filter(|waiting| blob_ids.contains(&waiting.row.blob_id)) {
+            waiting.row.fixed = false;
         }
     }
 
@@ -210,7 +222,7 @@ impl Engine {
         chain.prev = blob::hash(&payload);
         chain.prev_expires = expires;
         let chain_change = chain.change();
-        let row = OutboxRow { blob_id, payload, ttl, seq, void: false, token };
+        let row = OutboxRow { blob_id, payload, ttl, seq, void: false, token, fixed: false };
         let position = self.outbox.add(row.clone());
         self.store([row.change(position), chain_change]);
         self.then(Then::Send(position));
@@ -254,7 +266,8 @@ impl Engine {
         }
         // What was sealed when the relay took more would only end the connection.
         let too_large = |engine: &Self| {
-            let front = engine.outbox.rows.front().filter(|front| front.durable && !front.row.void);
+            let front = engine.outbox.rows.front();
+            let front = front.filter(|front| front.durable && !front.row.void && !front.row.fixed);
             front.is_some_and(|front| front.row.payload.len() > engine.state.relay.max_blob as usize)
         };
         if self.outbox.in_flight.is_empty() {
@@ -299,7 +312,7 @@ impl Engine {
             if let Some(front) = self.outbox.rows.front().filter(|front| front.row.blob_id == *blob_id) {
                 let (seq, void) = (front.row.seq, front.row.void);
                 let hash = blob::hash(&front.row.payload);
-                let link = if void { self.link_of_front() } else { Some(hash) };
+                let link = if void { self.link_of(&front.row) } else { Some(hash) };
                 self.saw_own(*cursor, *blob_id, hash, link.map(|link| (seq, link)));
             }
             self.settle_front(blob_id, *cursor);
@@ -308,9 +321,8 @@ impl Engine {
         Ok(())
     }
 
-    /// What the blob after a void one at the front refers to.
-    fn link_of_front(&self) -> Option<BlobHash> {
-        let row = &self.outbox.rows.front()?.row;
+    /// What the blob after this one refers to.
+    fn link_of(&self, row: &OutboxRow) -> Option<BlobHash> {
         let (_, content) = self.open_blob(&row.blob_id, &self.me(), &row.payload)?;
         Some(link_hash(&content, blob::hash(&row.payload)))
     }
@@ -342,6 +354,7 @@ impl Engine {
         self.store([change]);
         self.outbox.restart_due = false;
         self.reseal();
+        self.announce();
     }
 
     /// Seals everything that waits again, for the newest epoch and the end of the chain as it is in the log.
@@ -351,7 +364,11 @@ impl Engine {
         let new_chain = self.state.chain.next_seq == 0;
         let mut prev = self.state.chain.logged.as_ref().map(|tip| tip.hash);
         for waiting in &mut rows {
-            self.reseal_row(waiting, new_chain, &mut prev);
+            if !waiting.row.fixed {
+                self.reseal_row(waiting, new_chain, &mut prev);
+            } else if !new_chain {
+                prev = self.link_of(&waiting.row);
+            }
         }
         self.outbox.bytes = rows.iter().map(|waiting| waiting.row.payload.len()).sum();
         self.outbox.rows = rows;
@@ -408,6 +425,11 @@ impl Engine {
             }
             // One blob of a batch spoils it: find out which.
             _ if sent > 1 => self.outbox.singly = sent,
+            Some(ErrorCode::Conflict | ErrorCode::BlobTooLarge | ErrorCode::BadRequest)
+                if self.outbox.rows.front().is_some_and(|front| front.row.fixed) =>
+            {
+                self.drop_fixed_front();
+            }
             // The ids of a new chain are random, so a second conflict is no accident.
             Some(ErrorCode::Conflict) if !self.is_first_of_chain() => self.outbox.restart_due = true,
             Some(code @ (ErrorCode::Conflict | ErrorCode::BlobTooLarge | ErrorCode::BadRequest)) => {
@@ -415,6 +437,16 @@ impl Engine {
             }
             // Anything else may pass, or is of a newer relay.
             _ => self.push_pause(error),
+        }
+    }
+
+    /// The relay had this blob, lost it, and does not take it back.
+    fn drop_fixed_front(&mut self) {
+        if let Some(Waiting { position, row, .. }) = self.outbox.remove_front() {
+            self.store([OutboxRow::delete(position)]);
+            let how = Break::Missing { from: row.seq, to: row.seq + 1 };
+            let cursor = self.state.progress.seen_cursor;
+            self.event(Event::ChainBroken { sender: self.me(), cursor, how });
         }
     }
 
@@ -455,7 +487,15 @@ impl Engine {
         let Ok(payload) = self.seal(blob_id, content) else {
             return;
         };
-        let row = OutboxRow { blob_id, payload, ttl: Some(0), seq: refused.seq, void: true, token: None };
+        let row = OutboxRow {
+            blob_id,
+            payload,
+            ttl: Some(0),
+            seq: refused.seq,
+            void: true,
+            token: None,
+            fixed: false,
+        };
         let changes = vec![row.change(position), self.state.chain.change()];
         if let Some(front) = self.outbox.rows.front_mut() {
             self.outbox.bytes = self.outbox.bytes - front.row.payload.len() + row.payload.len();

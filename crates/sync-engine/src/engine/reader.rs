@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use sync_e2ee::chain::link_hash;
 use sync_e2ee::{Content, Kind, Place, blob};
 use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
 use sync_types::{
@@ -10,7 +11,6 @@ use sync_types::{
     PullResponse, StoredBlob,
 };
 
-use super::chains::link_hash;
 use super::intake::{check_order, opened};
 use super::link::Request;
 use super::rotation::Wish;
@@ -147,8 +147,7 @@ impl Engine {
             return;
         }
         // A rotation needs the log to stand still for a moment.
-        let rotates = self.waiting.iter().any(|(_, wanted)| matches!(wanted, Wanted::Rotate(_)));
-        if !rotates && self.rotating.is_none() {
+        if !self.rotation_waits() {
             self.send_outbox();
         }
         let waiting = std::mem::take(&mut self.waiting);

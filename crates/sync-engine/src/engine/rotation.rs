@@ -7,9 +7,9 @@ use sync_e2ee::{
 };
 use sync_types::{DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob};
 
-use super::Engine;
 use super::link::Request;
 use super::reader::Wanted;
+use super::{Engine, Then};
 use crate::api::{Break, CommandId, Event, Reply};
 use crate::error::{EngineError, StopReason};
 use crate::rows::{ChainEnd, CutRow, PeerChain, RotationRow, Standing};
@@ -58,7 +58,7 @@ impl Engine {
     pub(super) fn rotated(&mut self, entry: &StoredBlob, payload: &[u8]) {
         match self.judge(entry, payload) {
             Some(Verdict::Known(_, None)) => {}
-            Some(Verdict::Known(epoch, Some(content))) => self.close_epoch(epoch, entry, &content),
+            Some(Verdict::Known(epoch, Some(content))) => drop(self.close_epoch(epoch, &content)),
             Some(Verdict::Next(next)) => {
                 let (link, secret, content) = *next;
                 if entry.sender_id == self.me() {
@@ -133,14 +133,17 @@ impl Engine {
 
         let roster: BTreeSet<_> = content.roster.iter().map(|entry| entry.device_id).collect();
         self.update_roster(content, &roster, by);
-        self.close_epoch(epoch, entry, content);
+        if let Some(cut) = self.close_epoch(epoch, content) {
+            self.hold_to(&cut, entry);
+        }
         self.event(Event::KeyRotated { epoch, by });
 
         // What the window holds was opened before it was known what counts.
         self.window = Window::at(self.position());
         self.renew_session = true;
         self.outbox.reseal_due = true;
-        self.announce();
+        self.announce_due = true;
+        self.unfix_what_was_cut();
         if let Some((id, _)) = self.rotating.take_if(|(_, blob_id)| *blob_id == entry.blob_id) {
             self.reply_when_stored(id, Reply::Done);
         }
@@ -174,11 +177,12 @@ impl Engine {
         }
     }
 
-    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it.
-    fn close_epoch(&mut self, epoch: Epoch, entry: &StoredBlob, content: &RotationContent) {
-        let closed = epoch - 1;
+    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it. Gives where
+    /// it ends, if that is new.
+    fn close_epoch(&mut self, epoch: Epoch, content: &RotationContent) -> Option<CutRow> {
+        let closed = epoch.checked_sub(1)?;
         if self.state.cuts.contains_key(&closed) {
-            return;
+            return None;
         }
         let devices = content.roster.iter().chain(&content.removed);
         let mut ends: Vec<_> = devices
@@ -189,23 +193,24 @@ impl Engine {
         ends.sort_by_key(|end| (end.device_id, end.tip.chain_id));
         let cut = CutRow { ends };
         self.store([cut.change(closed)]);
-        if epoch == self.epoch() {
-            self.hold_to(&cut, entry);
-        }
-        self.state.cuts.insert(closed, cut);
+        self.state.cuts.insert(closed, cut.clone());
+        Some(cut)
     }
 
     /// Compares what was received with where the epoch ends.
     fn hold_to(&mut self, cut: &CutRow, entry: &StoredBlob) {
         let (me, generation) = (self.me(), self.state.progress.generation);
         let whole = self.state.progress.head.is_some();
+        // After a reset, what the rotation knows of a chain may not have come back yet.
+        let unseen = if generation > 1 { PeerChain::NEVER } else { generation };
         let (mut broken, mut changes) = (Vec::new(), Vec::new());
         let devices: BTreeSet<_> = cut.ends.iter().map(|end| end.device_id).filter(|id| *id != me).collect();
         for device_id in devices {
             let peer = self.state.peers.entry(device_id).or_default();
             for end in cut.ends.iter().filter(|end| end.device_id == device_id) {
                 let may_be_gone = !whole || self.stubs.has(&device_id, &end.tip.hash);
-                let chain = peer.chain(end.tip.chain_id, generation);
+                let chain = peer.chain(end.tip.chain_id, unseen);
+                let may_be_gone = may_be_gone || chain.generation != generation;
                 broken.extend(end_chain(chain, &end.tip, may_be_gone).map(|how| (device_id, how)));
             }
             let before = peer.chains.len();
@@ -217,6 +222,7 @@ impl Engine {
         }
         let own = self.state.chain.logged.as_ref();
         if let Some(own) = own
+            && generation == self.state.chain.logged_in
             && cut.tip(&me, &own.chain_id).is_none_or(|tip| tip.seq < own.seq)
         {
             broken.push((me, Break::Missing { from: own.seq, to: own.seq + 1 }));
@@ -247,19 +253,34 @@ impl Engine {
         }
         match self.seal_rotation(wish) {
             Some(rotate) => {
+                // Its id must never be given out again, so it leaves when that is durable.
                 self.rotating = Some((id, rotate.blob_id));
-                self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish: wish.clone() });
+                self.then(Then::Rotate(Box::new((id, wish.clone(), rotate))));
             }
             None => self.reply(id, Err(EngineError::NoGroup)),
         }
         true
     }
 
+    /// Whether the outbox has to stand still for a rotation: not before the others know this device.
+    pub(super) fn rotation_waits(&self) -> bool {
+        let wanted = self.waiting.iter().any(|(_, wanted)| matches!(wanted, Wanted::Rotate(_)));
+        self.rotating.is_some() || (wanted && self.state.chain.logged.is_some())
+    }
+
     /// Nothing is under way that would make the log grow, and all of it was read.
     fn is_settled(&self) -> bool {
         let busy = self.asked(|r| matches!(r, Request::Push | Request::Sync { .. } | Request::Rotate { .. }));
         let read = self.state.progress.seen_cursor >= self.max_cursor && !self.pull_due;
-        !busy && read && !self.renew_session && self.rotating.is_none() && !self.is_catching_up()
+        let known = self.state.chain.logged.is_some();
+        known && !busy && read && !self.renew_session && self.rotating.is_none() && !self.is_catching_up()
+    }
+
+    /// A rotation may leave, if it is still wanted.
+    pub(super) fn send_rotation(&mut self, id: CommandId, wish: Wish, rotate: Rotate) {
+        if self.rotating == Some((id, rotate.blob_id)) {
+            self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish });
+        }
     }
 
     fn seal_rotation(&mut self, wish: &Wish) -> Option<Rotate> {
@@ -316,7 +337,8 @@ fn end_chain(chain: &mut PeerChain, tip: &Tip, may_be_gone: bool) -> Option<Brea
     let how = if chain.seen_next == next {
         (chain.hash != tip.hash).then_some(Break::Altered { seq: tip.seq })
     } else if chain.seen_next > next {
-        Some(Break::Altered { seq: next })
+        // Unless that was in a log that is gone, and had not come back when the epoch ended.
+        (!may_be_gone).then_some(Break::Altered { seq: next })
     } else {
         if !may_be_gone {
             chain.add_hole(chain.seen_next, next);

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sync_e2ee::chain::link_hash;
 use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
 
 use super::Engine;
@@ -126,6 +127,22 @@ impl Engine {
         self.reply_when_stored(id, Reply::Done);
     }
 
+    /// Whether a blob of this device counts as it is sealed: an epoch may have ended before it came back.
+    fn still_counts(&self, row: &OutboxRow) -> bool {
+        self.open_blob(&row.blob_id, &self.me(), &row.payload).is_some_and(|(epoch, content)| {
+            let link = link_hash(&content, sync_e2ee::blob::hash(&row.payload));
+            self.allowed(&self.me(), epoch, &content.place, &link, false).is_ok()
+        })
+    }
+
+    /// An epoch has ended: what did not come back in time is sealed again, for the new one.
+    pub(super) fn unfix_what_was_cut(&mut self) {
+        let cut: Vec<_> =
+            self.outbox.fixed().filter(|row| !self.still_counts(row)).map(|row| row.blob_id).collect();
+        self.outbox.reseal_due |= !cut.is_empty();
+        self.outbox.unfix(&cut);
+    }
+
     /// The new log is read to its end: what it lacks of this device's goes into the outbox again.
     pub(super) fn restore(&mut self) {
         if self.state.progress.restore != Restore::Due {
@@ -140,8 +157,10 @@ impl Engine {
             let expired = |kept: &Kept| kept.sent.expires.0 != 0 && kept.sent.expires <= now;
             if self.sent.rows.get(index).is_some_and(expired) {
                 self.drop_sent(index);
-            } else if let Some(kept) = self.sent.pop(index) {
-                self.store([SentRow::delete(kept.position)]);
+            } else if let Some(mut kept) = self.sent.pop(index) {
+                kept.row.fixed = self.still_counts(&kept.row);
+                self.outbox.reseal_due |= !kept.row.fixed;
+                self.store([SentRow::delete(kept.position), kept.row.change(kept.position)]);
                 lost.push(kept);
             }
         }

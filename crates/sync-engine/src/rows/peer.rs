@@ -34,13 +34,17 @@ pub(crate) struct PeerChain {
     pub(crate) app_next: u64,
     /// The place after its newest blob that was read of what the inviter vouched for.
     pub(crate) history_next: u64,
-    /// The generation of the log in which it was last seen.
+    /// The generation of the log in which its end was seen; [`NEVER`](Self::NEVER) if that is only known
+    /// from others.
     pub(crate) generation: u32,
     /// What is missing, as far as it has not been reported.
     pub(crate) holes: Vec<Hole>,
 }
 
 impl PeerChain {
+    /// No generation of a log.
+    pub(crate) const NEVER: u32 = u32::MAX;
+
     pub(crate) fn new(chain_id: ChainId, generation: u32) -> Self {
         Self {
             chain_id,
@@ -54,9 +58,9 @@ impl PeerChain {
     }
 
     /// A chain of which somebody who is believed holds blobs up to a tip.
-    pub(crate) fn up_to(tip: &Tip, generation: u32) -> Self {
+    pub(crate) fn up_to(tip: &Tip) -> Self {
         let seen_next = tip.seq.saturating_add(1);
-        Self { seen_next, hash: tip.hash, ..Self::new(tip.chain_id, generation) }
+        Self { seen_next, hash: tip.hash, ..Self::new(tip.chain_id, Self::NEVER) }
     }
 
     /// Its newest blob.

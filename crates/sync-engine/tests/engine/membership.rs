@@ -162,8 +162,9 @@ fn an_invite_waits_for_the_key_that_the_relay_speaks_of() {
 
 #[test]
 fn who_has_only_an_old_key_hears_that_from_the_relay_and_goes_on_trying() {
-    let mut device = Device::new();
-    device.push(b"x");
+    let (mut device, _) = online();
+    device.input(Input::Closed(None));
+    device.wait(1_000);
     let id = device.command(Command::Connect);
     let (mut peer, nonce, _) = Peer::meet(&mut device, relay_secret());
     let code = ErrorCode::EpochStale;
@@ -178,4 +179,20 @@ fn who_has_only_an_old_key_hears_that_from_the_relay_and_goes_on_trying() {
     device.input(Input::Closed(None));
     device.input(Input::Closed(None));
     assert_eq!(device.reply(id).unwrap_err(), EngineError::Unreachable);
+}
+
+#[test]
+fn who_was_never_let_in_needs_another_invite() {
+    let mut device = Device::new();
+    device.push(b"x");
+    let id = device.command(Command::Connect);
+    let (mut peer, nonce, _) = Peer::meet(&mut device, relay_secret());
+    let code = ErrorCode::EpochStale;
+    peer.answer(
+        &mut device,
+        nonce,
+        ErrorBody { code: code.as_u16(), message: "too old".to_owned(), retry_after_ms: None },
+    );
+    let stopped = StopReason::Refused { code, message: "too old".to_owned() };
+    assert_eq!(device.reply(id).unwrap_err(), EngineError::Stopped(stopped));
 }

@@ -8,7 +8,7 @@ use sync_engine::{
     BatchId, Change, Command, CommandId, Engine, EngineError, Event, Input, NewDevice, Output, Page, PageEnd,
     Reply, SealedInvite,
 };
-use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, InviteKey, LookupKey, RelayAddress};
+use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, ErrorCode, InviteKey, LookupKey, RelayAddress};
 use zeroize::Zeroizing;
 
 use super::{Conn, ConnId, Happening, Pipe, World};
@@ -56,7 +56,12 @@ pub(super) struct Client {
     next_command: u64,
     /// It is going to say that what the relay lost may be pushed again.
     agrees: bool,
-    pub(super) invite: Option<SealedInvite>,
+    /// It is a member, or it was one.
+    pub(super) joined: bool,
+    /// Somebody has asked to remove it.
+    doomed: bool,
+    /// Somebody has removed it.
+    pub(super) removed: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +69,14 @@ enum Asked {
     Connect,
     Push(Vec<u8>),
     Read,
-    Pull { after: Cursor },
+    Pull {
+        after: Cursor,
+    },
+    Rotate,
+    /// An invite for another client.
+    Invite {
+        guest: usize,
+    },
     Other,
 }
 
@@ -82,7 +94,9 @@ impl Client {
             asked: BTreeMap::new(),
             next_command: 0,
             agrees: false,
-            invite: None,
+            joined: false,
+            doomed: false,
+            removed: false,
         }
     }
 
@@ -90,8 +104,17 @@ impl Client {
         self.engine.is_some()
     }
 
+    /// Whether it takes part, as far as anybody knows.
+    pub(super) fn is_member(&self) -> bool {
+        self.joined && !self.removed
+    }
+
     pub(super) fn status_group(&self) -> Option<sync_types::GroupId> {
         self.engine.as_ref()?.status().group_id
+    }
+
+    pub(super) fn epoch(&self) -> Option<u32> {
+        self.engine.as_ref()?.status().epoch
     }
 
     pub(super) fn timeout(&self) -> Option<u64> {
@@ -100,6 +123,9 @@ impl Client {
 
     /// Nothing waits to be sent, stored or read.
     fn quiet(&self) -> bool {
+        if !self.is_member() {
+            return true;
+        }
         let Some(engine) = &self.engine else { return false };
         let status = engine.status();
         let caught_up = status.last_cursor == status.max_cursor && self.app.saved == status.max_cursor;
@@ -121,10 +147,9 @@ impl World {
             self.clients[n].id = engine.status().device_id;
             self.clients[n].engine = Some(engine);
         }
-        let (lookup, key) = (LookupKey([1; 16]), InviteKey::from_bytes([2; 32]));
         self.command(0, Asked::Connect, Command::Connect)?;
-        for n in 1..self.clients.len() {
-            let sealing = Command::SealInvite { lookup, key: key.clone() };
+        self.clients[0].joined = true;
+        for n in 1..self.plan.devices {
             if n == 1 {
                 // The relay's key is not known yet, so the first connection has to be waited for.
                 let push = b"first".to_vec();
@@ -132,14 +157,45 @@ impl World {
                 self.command(0, Asked::Push(push), command)?;
                 self.run_until(self.ms + 1_000)?;
             }
-            self.command(0, Asked::Other, sealing)?;
+            self.invite(0, n)?;
             self.run_until(self.ms + 1_000)?;
-            let sealed = self.clients[0].invite.take().ok_or("no invite was sealed")?;
-            let invite = Invite::open(&lookup, &key, &sealed.payload).map_err(text)?;
-            self.command(n, Asked::Other, Command::Join(Box::new(invite)))?;
-            self.command(n, Asked::Connect, Command::Connect)?;
+            if !self.clients[n].joined {
+                return Err("no invite was sealed".to_owned());
+            }
         }
         self.run_until(self.ms + 2_000)
+    }
+
+    /// A member lets another device in.
+    pub(super) fn invite(&mut self, host: usize, guest: usize) -> Result<(), String> {
+        let (lookup, key) = invite_keys();
+        self.command(host, Asked::Invite { guest }, Command::SealInvite { lookup, key })
+    }
+
+    /// Somebody comes in by an invite.
+    fn joins(&mut self, n: usize, sealed: &SealedInvite) -> Result<(), String> {
+        let (lookup, key) = invite_keys();
+        let invite = Invite::open(&lookup, &key, &sealed.payload).map_err(text)?;
+        self.clients[n].joined = true;
+        self.command(n, Asked::Other, Command::Join(Box::new(invite)))?;
+        self.command(n, Asked::Connect, Command::Connect)
+    }
+
+    /// A device that has been a member nowhere joins, or one that is up to it changes the group's key.
+    pub(super) fn membership_step(&mut self, n: usize) -> Result<(), String> {
+        let guest = self.clients.iter().position(|client| !client.joined && client.is_up());
+        if let (Some(guest), 0) = (guest, self.below(2)) {
+            return self.invite(n, guest);
+        }
+        let members: Vec<_> =
+            (0..self.clients.len()).filter(|m| *m != n && self.clients[*m].is_member()).collect();
+        let mut remove = Vec::new();
+        if members.len() >= 2 && self.chance(2) {
+            let whom = members[self.below(members.len() as u64) as usize];
+            remove.push(self.clients[whom].id);
+            self.clients[whom].doomed = true;
+        }
+        self.command(n, Asked::Rotate, Command::Rotate { remove, keep_history: true })
     }
 
     /// Nothing is on its way, and nobody waits for anything.
@@ -338,9 +394,22 @@ impl World {
                     }
                     (Asked::Push(_), Err(EngineError::OutboxFull)) => {}
                     (Asked::Connect, Ok(Reply::Done) | Err(EngineError::Unreachable)) => {}
+                    (Asked::Connect, Err(EngineError::Refused { code: ErrorCode::EpochStale, .. })) => {
+                        self.clients[n].removed |= self.clients[n].app.acked.is_empty();
+                    }
                     (Asked::Read, Ok(Reply::Page(page))) => self.app_saves(n, page)?,
                     (Asked::Pull { after }, Ok(Reply::Page(page))) => ascending(&page, after)?,
-                    (Asked::Other, Ok(Reply::Invite(invite))) => self.clients[n].invite = Some(invite),
+                    (Asked::Invite { guest }, Ok(Reply::Invite(invite))) => {
+                        if !self.clients[guest].joined && self.clients[guest].is_up() {
+                            self.joins(guest, &invite)?;
+                        }
+                    }
+                    (Asked::Invite { .. }, Err(_)) => {}
+                    (Asked::Rotate, Ok(Reply::Done)) => self.rotations += 1,
+                    // Not everybody has heard of everybody else yet.
+                    (Asked::Rotate, Err(EngineError::NoSuchDevice(_))) => {}
+                    (Asked::Rotate, Err(EngineError::Unreachable | EngineError::NotConnected)) => {}
+                    (_, Err(EngineError::Stopped(_))) if self.clients[n].removed => {}
                     (Asked::Other, Ok(_)) | (Asked::Read | Asked::Pull { .. }, Err(_)) => {}
                     (asked, result) => return Err(format!("client {n}: {asked:?} got {result:?}")),
                 }
@@ -349,9 +418,40 @@ impl World {
         Ok(())
     }
 
+    /// Whether a device has missed a rotation that was lost with the relay's store: it needs another invite.
+    fn is_stranded(&self, n: usize) -> bool {
+        let others = self.clients.iter().filter(|client| client.is_member()).filter_map(Client::epoch).max();
+        self.rotation_lost && self.clients[n].epoch() < others
+    }
+
     fn heard(&mut self, n: usize, event: Event) -> Result<(), String> {
+        if let Event::DeviceRemoved { device_id, .. } = &event
+            && let Some(client) = self.clients.iter_mut().find(|client| client.id == *device_id)
+        {
+            client.removed = true;
+        }
+        let stopped = matches!(event, Event::Disconnected { stopped: Some(_) });
+        if self.plan.wipes && self.is_stranded(n) {
+            self.clients[n].removed = true;
+        }
+        // A newcomer that nobody has heard of when the key is changed stays outside, too.
+        let outside = self.clients[n].doomed || self.clients[n].app.acked.is_empty();
+        self.clients[n].removed |= stopped && outside;
+        let removed = self.clients[n].removed;
+        let quiet = |id| self.clients.iter().any(|c| c.id == id && c.app.acked.is_empty());
+        // A newcomer that crashed before it could announce itself is named, and rightly.
+        if matches!(event, Event::UnknownDevice { device_id } if quiet(device_id)) {
+            return Ok(());
+        }
+        // A rotation may overtake what comes back after a reset: said, and then pushed again.
+        let overtaken = self.rotation_lost
+            && matches!(
+                event,
+                Event::BlobRefused { .. } | Event::ChainBroken { .. } | Event::RotationRefused { .. }
+            );
         let app = &mut self.clients[n].app;
         match event {
+            _ if removed || overtaken => {}
             Event::PushAcked { blob_id, cursor } => {
                 if let Some(before) = app.acked.insert(blob_id, cursor)
                     && before != cursor
@@ -371,7 +471,7 @@ impl World {
                     return Err(format!("client {n} saw a reset where there was none"));
                 }
             }
-            Event::PushRenamed { .. } | Event::HistoryTruncated { .. } if self.plan.wipes => {}
+            Event::HistoryTruncated { .. } if self.plan.wipes => {}
             event @ (Event::PushRejected { .. }
             | Event::PushRenamed { .. }
             | Event::BlobRefused { .. }
@@ -425,6 +525,10 @@ impl World {
         app.saved = app.saved.max(page.max_cursor);
         Ok(())
     }
+}
+
+fn invite_keys() -> (LookupKey, InviteKey) {
+    (LookupKey([1; 16]), InviteKey::from_bytes([2; 32]))
 }
 
 fn ascending(page: &Page, after: Cursor) -> Result<(), String> {

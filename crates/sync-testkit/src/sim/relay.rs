@@ -249,6 +249,7 @@ impl World {
     /// Somebody deletes the relay's database, and starts it again.
     pub(super) fn wipe(&mut self) {
         self.relay_down();
+        self.rotation_lost |= self.plan.rotations;
         let store_id = random_store_id(&mut self.rng);
         self.relay.store.wipe(store_id);
         let old = &self.relay.identity;
