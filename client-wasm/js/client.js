@@ -155,6 +155,26 @@ export class SyncClient {
     this.#claim = null;
   }
 
+  async removeDevice(deviceId, { keepHistory = true } = {}) {
+    await this.#request("removeDevice", [text(deviceId, "a device's id"), Boolean(keepHistory)]);
+  }
+
+  async rotate({ keepHistory = true } = {}) {
+    await this.#request("rotate", [Boolean(keepHistory)]);
+  }
+
+  async restore() {
+    await this.#request("restore");
+  }
+
+  async leave() {
+    await this.#request("leave");
+  }
+
+  async deleteGroup() {
+    await this.#request("deleteGroup");
+  }
+
   async trustRelay(key) {
     await this.#request("trustRelay", [text(key, "a key")]);
   }
@@ -210,6 +230,7 @@ export class SyncClient {
 
   #event(name, detail) {
     if (name === "pushAcked" || name === "pushRejected") this.#receipts.settle(detail);
+    if (name === "pushRenamed") this.#receipts.rename(detail);
     if (name === "statusChanged") this.#listeners.tell(name, this.status());
     else if (name === "error") this.#listeners.tell(name, syncError(detail));
     else if (name === "disconnected") {

@@ -66,6 +66,9 @@ export interface DeviceInfo {
   readonly lastSeen: Date;
   readonly online: boolean;
   readonly thisDevice: boolean;
+  /** Whether it is in the group's own roster. One that is not is just joining, or has used an invite without
+   *  announcing itself, or the relay has made it up. */
+  readonly member: boolean;
 }
 
 /** Where the connection stands. */
@@ -94,6 +97,10 @@ export interface Status {
   readonly lastCursor: Cursor;
   /** The newest cursor heard of. */
   readonly maxCursor: Cursor;
+  /** The number of the group's newest key that this device has; null while in no group. */
+  readonly epoch: number | null;
+  /** Eight characters that are the same on two devices if both have the same newest key. */
+  readonly fingerprint: string | null;
   /** Pushes that wait in the outbox. */
   readonly pendingPush: number;
   /** Seconds that the relay keeps a blob by default; 0: for ever; null: not known yet. */
@@ -121,14 +128,36 @@ export interface SyncEvents {
   /** Pushes wait because the relay is full. */
   relayFull: { code: ErrorCode; message: string };
   deviceJoined: { deviceId: string; name: string; platform: string };
-  deviceRemoved: { deviceId: string };
+  /** A device was removed by another one, or left (`by` is null); this one, too. */
+  deviceRemoved: { deviceId: string; by: string | null };
+  /** The group has a new key, and this device has it. */
+  keyRotated: { epoch: number; by: string };
+  /** A device is at the relay that no member has announced for two minutes: removing it shuts it out. */
+  unknownDevice: { deviceId: string };
+  /** An invite of this device's was taken and nobody has announced himself: rotating shuts them out. */
+  inviteMisused: {};
   presenceChanged: { deviceId: string; online: boolean };
   /** Blobs up to this cursor expired before they were read. */
   historyTruncated: { upTo: Cursor };
   /** The relay started over with another database. Nothing that was read is read again. */
   relayReset: {};
-  /** A blob that no member sealed for this place. */
-  blobRefused: { cursor: Cursor; sender: string };
+  /** The relay started over for the second time within a day: nothing is pushed until `restore()`. */
+  restoreWaits: {};
+  /** A blob is not shown: it does not open, no member has announced its sender, or it came after its epoch was closed. */
+  blobRefused: { cursor: Cursor; sender: string; why: "unreadable" | "notAMember" | "afterRemoval" };
+  /** A sender's blobs do not follow each other as it pushed them: those from `from` to before `to`, counted from 0.
+   *  The relay is to blame, or that device's store was copied. */
+  chainBroken: {
+    sender: string; cursor: Cursor; how: "missing" | "altered" | "reordered" | "repeated"; from: number; to: number;
+  };
+  /** Another device was shown another log than this one: the relay lies to one of both. */
+  forked: { witness: string; cursor: Cursor };
+  /** What looks like a new key of the group is none; nothing has changed. */
+  rotationRefused: { cursor: Cursor; sender: string };
+  /** The relay says that the group has a newer key, and does not show it. */
+  rotationWithheld: { epoch: number };
+  /** A push that waits has another id from now on; its receipt goes on. */
+  pushRenamed: { from: string; to: string };
   /** The relay broke the protocol; the connection is made anew. */
   relayMisbehaved: {};
   /** `status()` gives something else now. */
@@ -143,11 +172,13 @@ export interface SyncEvents {
 export type ErrorCode =
   // What the caller did.
   | "BAD_ARGUMENT" | "NO_RELAY" | "NO_GROUP" | "ALREADY_IN_GROUP" | "TOO_LARGE" | "OUTBOX_FULL" | "INVITE_TOO_LARGE"
-  | "INVITE_TEXT" | "NOTHING_TO_REVOKE" | "NOT_CONNECTED" | "CLOSED"
+  | "INVITE_TEXT" | "NOTHING_TO_REVOKE" | "NO_SUCH_DEVICE" | "REMOVES_ITSELF" | "NOT_CONNECTED" | "CLOSED"
   // Reaching the relay.
   | "UNREACHABLE" | "TIMED_OUT"
   // What the relay says, or is.
-  | "RELAY_KEY_CHANGED" | "DOWNGRADED" | "TOO_MANY_REQUESTS" | "MALFORMED" | "RELAY_RESET"
+  | "RELAY_KEY_CHANGED" | "DOWNGRADED" | "TOO_MANY_REQUESTS" | "MALFORMED" | "RELAY_RESET" | "RESTORE_WAITS"
+  // The group, and this device in it.
+  | "REMOVED" | "LEFT"
   // Refusals of the relay, by the protocol's names.
   | "REFUSED" | "BAD_REQUEST" | "UNSUPPORTED_VERSION" | "UNAUTHENTICATED" | "DEVICE_REVOKED" | "RATE_LIMITED"
   | "BLOB_TOO_LARGE" | "GROUP_STORAGE_FULL" | "STORAGE_FULL_RELAY" | "GROUP_LIMIT" | "EPOCH_STALE" | "NOT_FOUND"
@@ -203,6 +234,18 @@ export class SyncClient {
   revokeInvite(invite?: InviteHandle): Promise<void>;
   /** Becomes a member by an invite's code, link or app URL. */
   join(linkOrCode: string): Promise<void>;
+  /** Removes a device for good: the group gets a new key without it. With `keepHistory: false`, devices that join later
+   *  are not given the keys of what was pushed before. Resolves when this device has the new key. */
+  removeDevice(deviceId: string, options?: { keepHistory?: boolean }): Promise<void>;
+  /** Gives the group a new key without removing anybody: shuts out whoever has an invite and has not joined. */
+  rotate(options?: { keepHistory?: boolean }): Promise<void>;
+  /** Agrees to push again what the relay has lost, after `restoreWaits`. */
+  restore(): Promise<void>;
+  /** Leaves the group for good: sends what is queued, tells the others and the relay. The store stays: `close` every
+   *  tab's client, then `SyncClient.erase`. */
+  leave(): Promise<void>;
+  /** Erases the group at the relay, with everything in it, for all its devices. */
+  deleteGroup(): Promise<void>;
   /** Accepts another key of the relay from now on. */
   trustRelay(key: string): Promise<void>;
   /** Tells that the network or the window came back. Done by itself on `online` and when the tab becomes visible. */

@@ -33,6 +33,14 @@ export class Receipts {
     else waiting.reject(new SyncError(code ?? "REFUSED", `the relay refused this for good: ${code}`));
   }
 
+  /** @param {{ from: string, to: string }} renamed */
+  rename({ from, to }) {
+    const waiting = this.#waiting.get(from);
+    if (!waiting) return;
+    this.#waiting.delete(from);
+    this.#waiting.set(to, waiting);
+  }
+
   /** @param {Error} error */
   failAll(error) {
     for (const waiting of this.#waiting.values()) waiting.reject(error);

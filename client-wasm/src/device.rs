@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 use js_sys::{Array, Function};
 use sync_e2ee::DeviceName;
 use sync_engine::{Command, NewDevice, Reply, StateError, Status};
-use sync_types::{AccessToken, DeviceSecret, RelayAddress, RelayKey};
+use sync_types::{AccessToken, DeviceId, DeviceSecret, RelayAddress, RelayKey};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use zeroize::Zeroizing;
@@ -100,7 +100,9 @@ impl Device {
         self.send(Message::Push(Push { data, ttl, token, own }, Answer::to(answer)))?;
         match reply.await.unwrap_or(Err(Error::Closed))? {
             Reply::Queued(blob_id) => Ok(values::blob_id(blob_id)),
-            Reply::Done | Reply::Page(_) | Reply::Devices(_) | Reply::Invite(_) => Err(Error::Closed),
+            Reply::Done | Reply::Page(_) | Reply::Devices(_) | Reply::Invite(_) | Reply::Membership(_) => {
+                Err(Error::Closed)
+            }
         }
     }
 
@@ -161,8 +163,53 @@ impl Device {
     pub async fn devices(&self) -> Result<JsValue, Error> {
         match self.ask(Command::Devices).await? {
             Reply::Devices(devices) => Ok(values::devices(&devices)),
-            Reply::Done | Reply::Queued(_) | Reply::Page(_) | Reply::Invite(_) => Err(Error::Closed),
+            Reply::Done | Reply::Queued(_) | Reply::Page(_) | Reply::Invite(_) | Reply::Membership(_) => {
+                Err(Error::Closed)
+            }
         }
+    }
+
+    /// Removes a device for good, by a new key of the group.
+    ///
+    /// # Errors
+    /// When there is no such device, or it is this one; and when there is no connection, or it breaks.
+    #[wasm_bindgen(js_name = removeDevice)]
+    pub async fn remove_device(&self, device_id: String, keep_history: bool) -> Result<(), Error> {
+        let device = DeviceId::from_text(&device_id).ok_or(Error::Argument("this is no device's id"))?;
+        self.done(Command::Rotate { remove: vec![device], keep_history }).await
+    }
+
+    /// Gives the group a new key without removing anybody.
+    ///
+    /// # Errors
+    /// When there is no connection, or it breaks.
+    pub async fn rotate(&self, keep_history: bool) -> Result<(), Error> {
+        self.done(Command::Rotate { remove: Vec::new(), keep_history }).await
+    }
+
+    /// Agrees to push again what the relay has lost.
+    ///
+    /// # Errors
+    /// When that cannot be stored.
+    pub async fn restore(&self) -> Result<(), Error> {
+        self.done(Command::Restore).await
+    }
+
+    /// Tells the others and the relay that this device goes for good. The store stays.
+    ///
+    /// # Errors
+    /// When there is no connection, or it breaks.
+    pub async fn leave(&self) -> Result<(), Error> {
+        self.done(Command::Leave).await
+    }
+
+    /// Erases the group at the relay.
+    ///
+    /// # Errors
+    /// When there is no connection, or it breaks.
+    #[wasm_bindgen(js_name = deleteGroup)]
+    pub async fn delete_group(&self) -> Result<(), Error> {
+        self.done(Command::DeleteGroup).await
     }
 
     /// Accepts another key of the relay.
@@ -244,7 +291,9 @@ impl Device {
     async fn page(&self, command: Command) -> Result<JsValue, Error> {
         match self.ask(command).await? {
             Reply::Page(page) => Ok(values::page(&page)),
-            Reply::Done | Reply::Queued(_) | Reply::Devices(_) | Reply::Invite(_) => Err(Error::Closed),
+            Reply::Done | Reply::Queued(_) | Reply::Devices(_) | Reply::Invite(_) | Reply::Membership(_) => {
+                Err(Error::Closed)
+            }
         }
     }
 }

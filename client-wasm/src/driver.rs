@@ -258,7 +258,13 @@ impl Driver {
                     | Command::Devices
                     | Command::SealInvite { .. }
                     | Command::Join(_)
-                    | Command::TrustRelay(_) => {}
+                    | Command::TrustRelay(_)
+                    | Command::Rotate { .. }
+                    | Command::Restore
+                    | Command::Leave
+                    | Command::DeleteGroup
+                    | Command::Membership
+                    | Command::InviteTaken => {}
                 }
                 self.ask(session, command, None, answer);
             }
@@ -333,16 +339,30 @@ impl Driver {
         let left = match event {
             Event::PushAcked { blob_id, cursor } => self.pushed(session, *blob_id, Ok(*cursor)),
             Event::PushRejected { blob_id, code } => self.pushed(session, *blob_id, Err(*code)),
+            Event::PushRenamed { from, to } => {
+                if self.own.remove(from) {
+                    self.own.insert(*to);
+                }
+                None
+            }
             Event::Connected
             | Event::Disconnected { .. }
             | Event::BlobAvailable { .. }
             | Event::RelayFull { .. }
             | Event::DeviceJoined { .. }
             | Event::DeviceRemoved { .. }
+            | Event::KeyRotated { .. }
+            | Event::UnknownDevice { .. }
+            | Event::InviteMisused
             | Event::PresenceChanged { .. }
             | Event::HistoryTruncated { .. }
             | Event::RelayReset
+            | Event::RestoreWaits
             | Event::BlobRefused { .. }
+            | Event::ChainBroken { .. }
+            | Event::Forked { .. }
+            | Event::RotationRefused { .. }
+            | Event::RotationWithheld { .. }
             | Event::RelayMisbehaved => None,
         };
         self.view.event(event);
@@ -378,6 +398,14 @@ fn again(command: &Command) -> Option<Command> {
         Command::SealInvite { lookup, key } => {
             Some(Command::SealInvite { lookup: *lookup, key: key.clone() })
         }
+        Command::Rotate { remove, keep_history } => {
+            Some(Command::Rotate { remove: remove.clone(), keep_history: *keep_history })
+        }
+        Command::Restore => Some(Command::Restore),
+        Command::Leave => Some(Command::Leave),
+        Command::DeleteGroup => Some(Command::DeleteGroup),
+        Command::Membership => Some(Command::Membership),
+        Command::InviteTaken => Some(Command::InviteTaken),
         Command::Connect
         | Command::Disconnect
         | Command::Push { .. }

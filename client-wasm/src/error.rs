@@ -1,7 +1,7 @@
 //! Errors, sorted by who can do something about them, and their names in JavaScript.
 
 use sync_engine::{EngineError, StateError, StopReason};
-use sync_types::{ErrorCode, InviteTextError, RelayKey, RelayUrl, RelayUrlError};
+use sync_types::{DeviceId, ErrorCode, InviteTextError, RelayKey, RelayUrl, RelayUrlError};
 use wasm_bindgen::JsValue;
 
 use crate::browser::object;
@@ -44,6 +44,12 @@ pub enum Error {
     /// There is no invite of this device's that could be revoked.
     #[error("there is no invite to revoke")]
     NothingToRevoke,
+    /// A device that is to be removed is none of the group's.
+    #[error("{0} is no device of this group: look at the list of devices")]
+    NoSuchDevice(DeviceId),
+    /// A device does not remove itself: it leaves.
+    #[error("this is the device itself, which nobody removes from here: let it leave")]
+    RemovesItself,
     /// Nobody asked for a connection.
     #[error("not connected: connect first")]
     NotConnected,
@@ -99,6 +105,23 @@ pub enum Error {
     /// The relay was reset while this was under way: try again.
     #[error("the relay was reset meanwhile; try again")]
     RelayReset,
+    /// The relay has lost everything for the second time within a day: nothing is pushed until `restore`.
+    #[error(
+        "the relay lost what it stored for the second time within a day, so nothing is pushed: find out why, \
+         then agree to push again what it lost"
+    )]
+    RestoreWaits,
+
+    // The group, and this device in it.
+    /// A member has removed this device from the group, and this device has verified that.
+    #[error(
+        "this device was removed from the group: it can read what it has, and nothing new; to come back, it \
+         has to be erased and invited again"
+    )]
+    Removed,
+    /// This device has left the group.
+    #[error("this device has left the group; erase what is stored here")]
+    Left,
 
     // Invites.
     /// Nothing lies at the relay under this code or link.
@@ -136,6 +159,8 @@ impl Error {
             Self::InviteTooLarge => "INVITE_TOO_LARGE",
             Self::InviteText(_) => "INVITE_TEXT",
             Self::NothingToRevoke => "NOTHING_TO_REVOKE",
+            Self::NoSuchDevice(_) => "NO_SUCH_DEVICE",
+            Self::RemovesItself => "REMOVES_ITSELF",
             Self::NotConnected => "NOT_CONNECTED",
             Self::Closed | Self::Store(StoreError::NotOurs) => "CLOSED",
             Self::Unreachable(_) => "UNREACHABLE",
@@ -146,6 +171,9 @@ impl Error {
             Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
             Self::Malformed => "MALFORMED",
             Self::RelayReset => "RELAY_RESET",
+            Self::RestoreWaits => "RESTORE_WAITS",
+            Self::Removed => "REMOVED",
+            Self::Left => "LEFT",
             Self::InviteNotFound => "INVITE_NOT_FOUND",
             Self::InviteUsed => "INVITE_USED",
             Self::InviteDamaged => "INVITE_DAMAGED",
@@ -218,6 +246,9 @@ impl From<EngineError> for Error {
             EngineError::Refused { code, message } => Self::Refused { code: Some(code), message },
             EngineError::RelayMisbehaved => Self::Malformed,
             EngineError::RelayReset => Self::RelayReset,
+            EngineError::RestoreWaits => Self::RestoreWaits,
+            EngineError::NoSuchDevice(device) => Self::NoSuchDevice(device),
+            EngineError::RemovesItself => Self::RemovesItself,
         }
     }
 }
@@ -227,6 +258,8 @@ impl From<StopReason> for Error {
         match reason {
             StopReason::RelayKeyChanged { expected, found } => Self::RelayKeyChanged { expected, found },
             StopReason::Refused { code, message } => Self::Refused { code: Some(code), message },
+            StopReason::Removed => Self::Removed,
+            StopReason::Left => Self::Left,
             StopReason::Downgraded { found, floor } => Self::Downgraded { found, floor },
         }
     }

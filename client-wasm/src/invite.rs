@@ -151,7 +151,9 @@ impl Device {
     async fn seal_invite(&self, lookup: LookupKey, key: InviteKey) -> Result<SealedInvite, Error> {
         match self.ask(Command::SealInvite { lookup, key }).await? {
             Reply::Invite(sealed) => Ok(sealed),
-            Reply::Done | Reply::Queued(_) | Reply::Page(_) | Reply::Devices(_) => Err(Error::Closed),
+            Reply::Done | Reply::Queued(_) | Reply::Page(_) | Reply::Devices(_) | Reply::Membership(_) => {
+                Err(Error::Closed)
+            }
         }
     }
 

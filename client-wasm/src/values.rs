@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use js_sys::{Array, Uint8Array};
-use sync_engine::{Blob, DeviceInfo, Event, Page, PageEnd, Status};
+use sync_engine::{Blob, Break, DeviceInfo, Event, Page, PageEnd, Refused, Status};
 use sync_types::{BlobId, Cursor, DeviceId, UnixMs};
 use wasm_bindgen::JsValue;
 
@@ -76,6 +76,7 @@ fn device(device: &DeviceInfo) -> JsValue {
         ("lastSeen", time(device.last_seen)),
         ("online", device.online.into()),
         ("thisDevice", device.this_device.into()),
+        ("member", device.member.into()),
     ])
 }
 
@@ -101,6 +102,8 @@ pub(crate) fn status(status: &Status, wanted: bool, full: bool) -> JsValue {
         ("relayKey", text_or_null(status.relay_key.map(|key| key.to_string()).as_deref())),
         ("lastCursor", cursor(status.last_cursor)),
         ("maxCursor", cursor(status.max_cursor)),
+        ("epoch", status.epoch.map_or(JsValue::NULL, JsValue::from)),
+        ("fingerprint", text_or_null(status.fingerprint.as_deref())),
         ("pendingPush", JsValue::from(status.pending_push as f64)),
         ("defaultTtl", status.default_ttl.map_or(JsValue::NULL, JsValue::from)),
         ("storage", if full { "full" } else { "ok" }.into()),
@@ -136,16 +139,67 @@ pub(crate) fn event(event: &Event) -> (&'static str, JsValue) {
                 ("platform", platform.into()),
             ]),
         ),
-        Event::DeviceRemoved { device_id: id } => ("deviceRemoved", object([("deviceId", device_id(*id))])),
+        Event::DeviceRemoved { device_id: id, by } => (
+            "deviceRemoved",
+            object([("deviceId", device_id(*id)), ("by", by.map_or(JsValue::NULL, device_id))]),
+        ),
+        Event::KeyRotated { epoch, by } => {
+            ("keyRotated", object([("epoch", (*epoch).into()), ("by", device_id(*by))]))
+        }
+        Event::UnknownDevice { device_id: id } => ("unknownDevice", object([("deviceId", device_id(*id))])),
+        Event::InviteMisused => ("inviteMisused", object([])),
         Event::PresenceChanged { device_id: id, online } => {
             ("presenceChanged", object([("deviceId", device_id(*id)), ("online", (*online).into())]))
         }
         Event::HistoryTruncated { up_to } => ("historyTruncated", object([("upTo", cursor(*up_to))])),
         Event::RelayReset => ("relayReset", object([])),
-        Event::BlobRefused { cursor: at, sender } => {
-            ("blobRefused", object([("cursor", cursor(*at)), ("sender", device_id(*sender))]))
+        Event::RestoreWaits => ("restoreWaits", object([])),
+        Event::BlobRefused { cursor: at, sender, why } => (
+            "blobRefused",
+            object([("cursor", cursor(*at)), ("sender", device_id(*sender)), ("why", refused(*why).into())]),
+        ),
+        Event::ChainBroken { sender, cursor: at, how } => {
+            let (name, from, to) = broken(*how);
+            (
+                "chainBroken",
+                object([
+                    ("sender", device_id(*sender)),
+                    ("cursor", cursor(*at)),
+                    ("how", name.into()),
+                    ("from", JsValue::from(from as f64)),
+                    ("to", JsValue::from(to as f64)),
+                ]),
+            )
+        }
+        Event::Forked { witness, cursor: at } => {
+            ("forked", object([("witness", device_id(*witness)), ("cursor", cursor(*at))]))
+        }
+        Event::RotationRefused { cursor: at, sender } => {
+            ("rotationRefused", object([("cursor", cursor(*at)), ("sender", device_id(*sender))]))
+        }
+        Event::RotationWithheld { epoch } => ("rotationWithheld", object([("epoch", (*epoch).into())])),
+        Event::PushRenamed { from, to } => {
+            ("pushRenamed", object([("from", blob_id(*from)), ("to", blob_id(*to))]))
         }
         Event::RelayMisbehaved => ("relayMisbehaved", object([])),
+    }
+}
+
+fn refused(why: Refused) -> &'static str {
+    match why {
+        Refused::Unreadable => "unreadable",
+        Refused::NotAMember => "notAMember",
+        Refused::AfterRemoval => "afterRemoval",
+    }
+}
+
+/// What is wrong with a chain, from which of the sender's blobs, up to which.
+fn broken(how: Break) -> (&'static str, u64, u64) {
+    match how {
+        Break::Missing { from, to } => ("missing", from, to),
+        Break::Altered { seq } => ("altered", seq, seq.saturating_add(1)),
+        Break::Reordered { seq } => ("reordered", seq, seq.saturating_add(1)),
+        Break::Repeated { seq } => ("repeated", seq, seq.saturating_add(1)),
     }
 }
 
