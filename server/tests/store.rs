@@ -9,9 +9,12 @@ use std::sync::Mutex;
 use sqlx::{Connection, SqliteConnection};
 use sync_relay::sqlite::{OpenError, SqliteStore};
 use sync_relay_core::Policy;
-use sync_relay_core::store::{ReadOp, ReadResult, Store, StoreError, WriteOp, WriteOutcome};
+use sync_relay_core::store::{
+    Acknowledge, Admit, Chore, Cleanup, GroupDeleteOp, NewBlob, Payload, PushOp, ReadOp, ReadResult, Stats,
+    Store, StoreError, WriteOp, WriteOutcome, WriteResult,
+};
 use sync_testkit::store_contract::{Fixture, run_all};
-use sync_types::StoreId;
+use sync_types::{AuthKey, BlobId, Cursor, DeviceId, GroupId, KeyLog, StoreId, UnixMs};
 use tempfile::TempDir;
 
 /// A store that knows where it lies, so that it can be opened again.
@@ -141,4 +144,95 @@ async fn a_database_of_something_else_is_left_alone() {
     db.close().await.unwrap();
     let opened = SqliteStore::open(&path, Policy::default()).await;
     assert!(matches!(opened, Err(OpenError::Foreign)));
+}
+
+const GROUP: GroupId = GroupId([1; 32]);
+
+fn device() -> DeviceId {
+    DeviceId::from_bytes([2; 32]).unwrap()
+}
+
+fn admit() -> WriteOp {
+    WriteOp::Admit(Admit {
+        group: GROUP,
+        device: device(),
+        name: vec![],
+        epoch: 0,
+        key_log: Some(KeyLog::new(AuthKey([3; 32]))),
+        last_cursor: Cursor::ZERO,
+        store_id: StoreId::NONE,
+        may_create: true,
+        now: UnixMs(0),
+    })
+}
+
+fn push(ids: std::ops::Range<u32>, size: usize) -> WriteOp {
+    let blob = |n: u32| {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        let payload = Payload::from(vec![7; size]);
+        NewBlob { blob_id: BlobId(id), hash: payload.hash(), payload, expires_at: Some(UnixMs(1000)) }
+    };
+    let blobs = ids.map(blob).collect();
+    WriteOp::Push(PushOp { group: GROUP, device: device(), epoch: 0, blobs, now: UnixMs(1) })
+}
+
+async fn write(store: &SqliteStore, op: WriteOp) -> WriteResult {
+    store.apply(&[op]).await.unwrap().remove(0).unwrap()
+}
+
+/// The rows of each piece of a chore.
+async fn pieces(store: &SqliteStore, chore: Chore, most: u32) -> Vec<u64> {
+    let (mut rows, mut from) = (Vec::new(), Some(0));
+    while let Some(start) = from {
+        let op = Cleanup { chore, from: start, most, now: UnixMs(1000) };
+        let WriteResult::Cleaned(cleaned) = write(store, WriteOp::Cleanup(op)).await else { panic!() };
+        rows.push(cleaned.rows);
+        from = cleaned.next;
+    }
+    rows
+}
+
+#[tokio::test]
+async fn a_cleanup_goes_in_pieces_and_the_file_becomes_small_again() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("relay.db");
+    let store = SqliteStore::open(&path, Policy::default()).await.unwrap();
+    write(&store, admit()).await;
+    write(&store, push(0..250, 3000)).await;
+    // Many rows go a hundred at a time, and large ones as many as make eight megabytes.
+    assert_eq!(pieces(&store, Chore::Expired, 100).await, [100, 100, 50], "as stubs");
+    let all =
+        Acknowledge { group: GROUP, device: device(), cursor: Cursor::new(250).unwrap(), now: UnixMs(2) };
+    write(&store, WriteOp::Acknowledge(all)).await;
+    assert_eq!(pieces(&store, Chore::Groups, 100).await.iter().sum::<u64>(), 250);
+    assert!(pieces(&store, Chore::Groups, 100).await.iter().all(|rows| *rows == 0));
+    for n in 300..320 {
+        write(&store, push(n..n + 1, 1 << 20)).await;
+    }
+    assert_eq!(pieces(&store, Chore::Expired, 100).await, [8, 8, 4]);
+
+    let file = |store: SqliteStore| async {
+        store.close().await.unwrap();
+        std::fs::metadata(&path).unwrap().len()
+    };
+    let before = file(store).await;
+    let store = SqliteStore::open(&path, Policy::default()).await.unwrap();
+    let freed: u64 = pieces(&store, Chore::Vacuum, 1000).await.iter().sum();
+    assert!(freed > 1000, "{freed} pages");
+    let after = file(store).await;
+    assert!(before > 5 << 20 && after < 1 << 20, "from {before} to {after} bytes");
+}
+
+#[tokio::test]
+async fn a_deleted_group_is_erased_in_pieces() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(&folder.path().join("relay.db"), Policy::default()).await.unwrap();
+    write(&store, admit()).await;
+    write(&store, push(0..250, 10)).await;
+    let gone = GroupDeleteOp { group: GROUP, device: device(), epoch: 0, now: UnixMs(3) };
+    write(&store, WriteOp::GroupDelete(gone)).await;
+    assert_eq!(pieces(&store, Chore::Erase, 100).await, [100, 100, 50, 1, 0]);
+    let stats = store.read(&ReadOp::Stats).await.unwrap();
+    assert_eq!(stats, ReadResult::Stats(Stats::default()));
 }

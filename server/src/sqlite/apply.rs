@@ -8,6 +8,8 @@ mod flush;
 mod leave;
 mod load;
 mod rotate;
+#[cfg(test)]
+mod testing;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -172,7 +174,6 @@ impl<'c> Work<'c> {
     fn acknowledge(&mut self, op: &Acknowledge) -> WriteResult {
         if let Some(group) = self.groups.get(&op.group)
             && let Some(device) = self.devices.get_mut(&(group.no, op.device))
-            && device.standing == Standing::Present
         {
             device.acked = acknowledged(device.acked, op.cursor, group.max_cursor);
             device.last_seen = device.last_seen.max(op.now);

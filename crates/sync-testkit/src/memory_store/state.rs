@@ -123,7 +123,6 @@ impl State {
     fn acknowledge(&mut self, op: &Acknowledge) -> WriteResult {
         if let Some(group) = self.groups.get_mut(&op.group)
             && let Some(device) = group.devices.get_mut(&op.device)
-            && device.standing == Standing::Present
         {
             device.acked = acknowledged(device.acked, op.cursor, group.max_cursor);
             device.last_seen = device.last_seen.max(op.now);

@@ -203,9 +203,16 @@ pub(super) async fn a_full_group_can_be_rotated_and_a_full_store_cannot<F: Fixtu
     assert_eq!(write(&store, push(2, b"")).await, Err(full));
     let done = rotated(&store, &rotate(1, &[1], 1)).await.expect("removing 2 must be possible");
     assert_eq!(done.removed, [device(2)]);
-    // The rotation itself is over the bound: only what is not there any more makes room.
-    let crowded = write(&store, push_at(1, 1, 2)).await;
-    assert!(matches!(crowded, Err(Refusal::GroupFull { .. })), "{crowded:?}");
+    // It goes for no other blob, however full the group is.
+    let op = rotate(1, &[1], 1);
+    let policy = Policy { max_group_storage: room(3, 10 + op.blob.payload.len()), ..Policy::default() };
+    let store = pair(fixture, policy).await;
+    apply(&store, &[push(1, b"12345")]).await;
+    rotated(&store, &op).await.expect("stored");
+    let big = |n| WriteOp::Push(PushOp { epoch: 1, ..push_in(GROUP, 1, vec![blob(n, &[7; 10])]) });
+    assert_eq!(cursors(apply(&store, &[ack(1, 2), big(2), ack(1, 3), big(3)]).await[1..2].to_vec()), [3]);
+    assert_eq!(log(&store, GROUP).await.len(), 2, "3 has taken the place of 2, which took that of 1");
+    assert_eq!(log(&store, GROUP).await[0], (2, op.blob.payload.to_vec()));
 
     let store = pair(fixture, Policy { max_db_size: 1, ..Policy::default() }).await;
     assert_eq!(rotated(&store, &rotate(1, &[1], 0)).await, Err(Refusal::StoreFull));

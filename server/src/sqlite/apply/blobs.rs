@@ -16,6 +16,13 @@ pub(super) struct Going {
     pub(super) length: u64,
 }
 
+impl Going {
+    /// What it counts for, in bytes.
+    fn cost(&self) -> u64 {
+        self.length + NewBlob::OVERHEAD as u64
+    }
+}
+
 /// The device of a group that has yet to acknowledge most.
 struct Slowest {
     device: DeviceId,
@@ -61,10 +68,10 @@ impl Work<'_> {
                     if free >= wanted {
                         break;
                     }
-                    let length = int(row.try_get(2)?, "length")?;
-                    free += length + NewBlob::OVERHEAD as u64;
+                    let blob = Going { row: row.try_get(0)?, length: int(row.try_get(2)?, "length")? };
+                    free += blob.cost();
                     after = cursor(row.try_get(3)?)?;
-                    going.push(Going { row: row.try_get(0)?, length });
+                    going.push(blob);
                     ids.push(BlobId(bytes(row.try_get(1)?, "blob_id")?));
                     if !everybody_has(after, acked) {
                         unheard = unheard.max(Some(after));
@@ -84,14 +91,21 @@ impl Work<'_> {
                 .execute(&mut *self.db)
                 .await?;
         }
-        let known = self.known.entry(group_no).or_default();
-        for id in &ids {
-            known.remove(id);
-        }
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.stored_bytes = group.stored_bytes.saturating_sub(free);
-        }
+        self.forget(id, &ids, free);
         Ok(Ok(()))
+    }
+
+    /// What the rest of the batch should know of blobs that went.
+    fn forget(&mut self, group: GroupId, blobs: &[BlobId], freed: u64) {
+        let Some(group) = self.groups.get_mut(&group) else {
+            return;
+        };
+        group.stored_bytes = group.stored_bytes.saturating_sub(freed);
+        if let Some(known) = self.known.get_mut(&group.no) {
+            for id in blobs {
+                known.remove(id);
+            }
+        }
     }
 
     pub(super) async fn delete(&mut self, op: &DeleteOp) -> Result<WriteOutcome, sqlx::Error> {
@@ -111,10 +125,10 @@ impl Work<'_> {
             Ok(plan) => plan,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        self.outdated = true;
         let deleted = match (plan, row) {
             (DeletePlan::Nothing, _) | (_, None) => Deleted::Gone,
             (DeletePlan::Erase, Some((group_no, going))) => {
+                self.forget(op.group, &[op.blob_id], going.cost());
                 self.erase(group_no, &[going]).await?;
                 Deleted::Gone
             }
@@ -174,7 +188,7 @@ impl Work<'_> {
             query.execute(&mut *self.db).await?;
         }
         self.more_blobs -= sql_int(going.len() as u64);
-        let freed = going.iter().map(|blob| blob.length + NewBlob::OVERHEAD as u64).sum();
+        let freed = going.iter().map(Going::cost).sum();
         self.free(group_no, freed).await
     }
 
@@ -186,5 +200,19 @@ impl Work<'_> {
             .execute(&mut *self.db)
             .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::plan_of;
+    use super::*;
+
+    #[tokio::test]
+    async fn looking_for_room_passes_over_no_blob_that_stays() {
+        assert_eq!(
+            plan_of(STUBS).await,
+            ["SEARCH blobs USING INDEX blobs_to_go (group_no=? AND cursor>? AND cursor<?)"]
+        );
     }
 }

@@ -19,6 +19,13 @@ use super::{GroupNo, Work};
 /// Most bytes of payloads that one piece erases: their pages are read one by one.
 const MAX_BYTES: u64 = 8 << 20;
 
+/// The oldest of what has expired at `?1`, at most `?2`.
+const EXPIRED: &str = "SELECT id, length(payload), group_no, cursor FROM blobs
+    WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2";
+/// What goes of the group `?1` when everybody has acknowledged up to `?2`, at most `?3`.
+const SETTLED: &str = "SELECT id, coalesce(length(payload), 0) FROM blobs
+    WHERE group_no = ?1 AND cursor <= ?2 AND (payload IS NULL OR marked = 1) ORDER BY cursor LIMIT ?3";
+
 impl Work<'_> {
     pub(super) async fn clean_up(&mut self, op: &Cleanup) -> Result<Cleaned, sqlx::Error> {
         self.flush().await?;
@@ -79,14 +86,11 @@ impl Work<'_> {
     }
 
     async fn expire(&mut self, op: &Cleanup) -> Result<Cleaned, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT id, length(payload), group_no, cursor FROM blobs
-             WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
-        )
-        .bind(sql_time(op.now))
-        .bind(i64::from(op.most))
-        .fetch_all(&mut *self.db)
-        .await?;
+        let rows = sqlx::query(EXPIRED)
+            .bind(sql_time(op.now))
+            .bind(i64::from(op.most))
+            .fetch_all(&mut *self.db)
+            .await?;
         let fitting = fitting(&rows)?;
         let done = fitting.len();
         let more = done < rows.len() || done >= op.most as usize;
@@ -178,15 +182,12 @@ impl Work<'_> {
     /// more.
     async fn settle(&mut self, group_no: GroupNo, most: u64) -> Result<(u64, bool), sqlx::Error> {
         let acked = self.acked_by_all(group_no).await?;
-        let rows = sqlx::query(
-            "SELECT id, coalesce(length(payload), 0) FROM blobs
-             WHERE group_no = ? AND cursor <= ? AND (payload IS NULL OR marked = 1) ORDER BY cursor LIMIT ?",
-        )
-        .bind(group_no)
-        .bind(acked.map_or(i64::MAX, sql_cursor))
-        .bind(sql_int(most))
-        .fetch_all(&mut *self.db)
-        .await?;
+        let rows = sqlx::query(SETTLED)
+            .bind(group_no)
+            .bind(acked.map_or(i64::MAX, sql_cursor))
+            .bind(sql_int(most))
+            .fetch_all(&mut *self.db)
+            .await?;
         let going = fitting(&rows)?;
         self.erase(group_no, &going).await?;
         let settled = going.len() as u64;
@@ -249,4 +250,19 @@ fn fitting(rows: &[SqliteRow]) -> Result<Vec<Going>, sqlx::Error> {
 /// A piece that is followed by another when it was a whole one.
 fn piece(rows: u64, most: u32) -> Cleaned {
     Cleaned { rows, next: (rows >= most.into()).then_some(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::plan_of;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cleanup_passes_over_no_blob_that_stays() {
+        assert_eq!(plan_of(EXPIRED).await, ["SEARCH blobs USING INDEX blobs_by_expiry (expires_at<?)"]);
+        assert_eq!(
+            plan_of(SETTLED).await,
+            ["SEARCH blobs USING INDEX blobs_to_go (group_no=? AND cursor<?)"]
+        );
+    }
 }

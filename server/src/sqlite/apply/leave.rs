@@ -1,6 +1,6 @@
 //! Devices that leave, and groups that are deleted.
 
-use sync_relay_core::decide::{plan_group_delete, plan_leave};
+use sync_relay_core::decide::{Standing, plan_group_delete, plan_leave};
 use sync_relay_core::store::{GroupDeleteOp, LeaveOp, WriteOutcome, WriteResult};
 
 use super::super::rows::sql_time;
@@ -9,14 +9,14 @@ use super::{GroupNo, Work};
 impl Work<'_> {
     pub(super) async fn leave(&mut self, op: &LeaveOp) -> Result<WriteOutcome, sqlx::Error> {
         let group = self.groups.get(&op.group);
-        let device = group.and_then(|group| self.devices.get(&(group.no, op.device)));
-        if let Err(refusal) = plan_leave(device.map(|device| device.standing)) {
+        let device = group.and_then(|group| self.devices.get_mut(&(group.no, op.device)));
+        if let Err(refusal) = plan_leave(device.as_ref().map(|device| device.standing)) {
             return Ok(Err(refusal));
         }
         if let Some(device) = device {
             let no = device.no;
+            device.standing = Standing::Removed;
             self.flush().await?;
-            self.outdated = true;
             sqlx::query("UPDATE devices SET standing = 1, last_seen = max(last_seen, ?) WHERE device_no = ?")
                 .bind(sql_time(op.now))
                 .bind(no)
@@ -34,16 +34,14 @@ impl Work<'_> {
             Ok(until) => until,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(group) = group {
-            let no = group.no;
+        if let Some(group) = self.groups.remove(&op.group) {
             self.flush().await?;
-            self.outdated = true;
             sqlx::query("INSERT OR REPLACE INTO tombstones (group_id, until) VALUES (?, ?)")
                 .bind(op.group.0.as_slice())
                 .bind(sql_time(until))
                 .execute(&mut *self.db)
                 .await?;
-            self.dissolve(no).await?;
+            self.dissolve(group.no).await?;
         }
         Ok(Ok(WriteResult::GroupDeleted))
     }

@@ -1,0 +1,15 @@
+//! How SQLite goes about a query on the real schema.
+
+use sqlx::{AssertSqlSafe, Row};
+use sync_relay_core::Policy;
+
+use super::super::SqliteStore;
+
+pub(super) async fn plan_of(query: &str) -> Vec<String> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = SqliteStore::open(&folder.path().join("relay.db"), Policy::default()).await.unwrap();
+    let mut db = store.writer.lock().await;
+    let explain = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")));
+    let steps = explain.fetch_all(&mut *db).await.unwrap();
+    steps.iter().map(|step| step.get("detail")).collect()
+}
