@@ -156,7 +156,7 @@ class Book {
     if (open !== this) return;
     const status = this.sync.status();
     showStatus(status, this.#traffic.reading);
-    showDevices(this.#devices, status);
+    showDevices(this.#devices, status, navigator.onLine && status.connection === "online");
   }
 
   async #askDevices() {
