@@ -65,8 +65,12 @@ const ADVICE = {
   TIMED_OUT: "Try again: the invite is not used up by this.",
 };
 
+/** Whether something went wrong because the browser stores no more. */
+export const noRoom = (error) => error?.name === "QuotaExceededError" || error?.code === "STORAGE_FULL";
+
 /** What went wrong, as sentences, and what to do about it. */
 export function sentence(error) {
+  if (noRoom(error)) return "This browser has no room for more. Nothing stored is lost.";
   const text = String(error?.message || error).trim();
   const whole = text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
   return [whole, ADVICE[error?.code]].filter(Boolean).join(" ");

@@ -63,7 +63,10 @@ test("when something was", () => {
 });
 
 test("errors are sentences that say what to do", () => {
-  assert.equal(sentence(new Error("no room")), "No room.");
+  assert.equal(sentence(new Error("no network")), "No network.");
+  for (const full of [new DOMException("", "QuotaExceededError"), { code: "STORAGE_FULL", message: "x" }]) {
+    assert.match(sentence(full), /no room for more/);
+  }
   assert.match(sentence({ code: "INVITE_NOT_FOUND", message: "no invite under this code" }), /^No invite under this code\. Ask for a new one/);
 });
 
