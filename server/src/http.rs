@@ -1,5 +1,6 @@
 //! Every route of the relay.
 
+mod below;
 mod info;
 mod invite;
 mod page;
@@ -31,7 +32,8 @@ const CLAIM_ID: HeaderName = HeaderName::from_static("claim-id");
 
 pub(crate) fn router(relay: Arc<Relay>) -> Router {
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    Router::new()
+    let below = relay.public_url.as_deref().and_then(below::path_of);
+    let router = Router::new()
         .route("/sync", get(socket::upgrade))
         .route("/invite", post(invite::create))
         // HEAD would otherwise be a GET whose answer is thrown away, and the invite with it.
@@ -49,7 +51,11 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(header(header::CACHE_CONTROL, "no-store"))
-        .layer(header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"));
+    match below {
+        Some(path) => below::also_below(path, router),
+        None => router,
+    }
 }
 
 async fn method_not_allowed() -> Problem {

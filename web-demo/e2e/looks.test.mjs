@@ -54,6 +54,7 @@ for (const [look, options] of [
     await b.write("Written in the tunnel");
     await b.get("unsent").waitFor();
     await b.get("state").filter({ hasText: /off-?line/i }).waitFor();
+    await b.get("queue").filter({ hasText: /^1 waiting$/ }).waitFor();
     await looksWell(b, `${look}-5-offline`);
   });
 }

@@ -1,8 +1,9 @@
 // From join link to live data, and back to the command line.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { profile, useBrowser } from "./lib/browser.mjs";
+import { profile, shiftClock, useBrowser } from "./lib/browser.mjs";
 import { Notebook, pair } from "./lib/notebook.mjs";
 import { Cli, Relay } from "./lib/relay.mjs";
 
@@ -28,9 +29,7 @@ test("an edit and a deletion reach the other device", async (t) => {
   const [a, b] = await pair(relay, await profile(t), await profile(t));
   await a.write("Milk");
   await b.sees("Milk");
-  await b.note("Milk").getByRole("button", { name: /^Edit/ }).click();
-  await b.page.getByRole("textbox", { name: "Note", exact: true }).fill("Milk and bread");
-  await b.page.getByRole("button", { name: "Save" }).click();
+  await b.edit("Milk", "Milk and bread");
   await a.sees("Milk and bread");
   assert.equal(await a.get("note").count(), 1);
   await a.note("Milk and bread").getByRole("button", { name: /^Delete/ }).click();
@@ -82,6 +81,74 @@ test("opening a link claims nothing, and leaves nothing of it in address bar and
   await b.join("Phone");
   await b.write("it was still there");
   await a.sees("it was still there");
+});
+
+test("both devices end with the later of two edits that were made apart", async (t) => {
+  const relay = await Relay.start(t);
+  const profiles = [await profile(t), await profile(t)];
+  const [a, b] = await pair(relay, ...profiles);
+  await a.write("Milk");
+  await b.sees("Milk");
+  for (const context of profiles) await context.setOffline(true);
+  await a.edit("Milk", "Milk, says the laptop");
+  await b.edit("Milk", "Milk, says the phone");
+  for (const [notebook, own] of [[a, "laptop"], [b, "phone"]]) await notebook.sees(`says the ${own}`);
+  for (const context of profiles) await context.setOffline(false);
+  for (const notebook of [a, b]) {
+    await notebook.sees("Milk, says the phone");
+    await notebook.nothingQueued();
+    assert.equal(await notebook.get("note").count(), 1);
+  }
+  await a.get("how").click();
+  assert.match(await a.get("rule").innerText(), /the later change wins/);
+});
+
+test("who joins sees what was written long ago", async (t) => {
+  const relay = await Relay.start(t);
+  const context = await profile(t);
+  const a = await Notebook.open(context, relay.url);
+  await a.start("Laptop");
+  await a.write("from last week");
+  await a.nothingQueued();
+  // Most of the time that the relay keeps a blob has gone by.
+  await context.addInitScript(shiftClock, 6 * 24 * 3600 * 1000);
+  await a.page.reload();
+  await a.online();
+  const cli = await Cli.init(t, relay, "terminal");
+  const { link } = await a.invite();
+  await cli.run("pair", "--join", link);
+  const { max_cursor: before } = await cli.json("pull");
+  await a.get("invite-joined").waitFor();
+  await a.nothingQueued();
+  const again = await cli.json("pull", "--after-cursor", String(before));
+  assert.match(again.blobs.map(({ text }) => text).join(), /from last week/, "it is there once more, and lives on");
+  // And nobody sees it twice.
+  const b = await Notebook.open(await profile(t), (await cli.json("pair", "--create")).link);
+  await b.join("Phone");
+  await b.sees("from last week");
+  assert.equal(await b.get("note").count(), 1);
+});
+
+test("an invite that has expired says so", async (t) => {
+  const relay = await Relay.start(t);
+  const context = await profile(t, { serviceWorkers: "block" });
+  // Ten minutes are over sooner here.
+  await context.route("**/invite", (route) => {
+    const invite = { ...route.request().postDataJSON(), expires: Math.floor(Date.now() / 1000) + 3 };
+    return route.continue({ postData: JSON.stringify(invite) });
+  });
+  const a = await Notebook.open(context, relay.url);
+  await a.start("Laptop");
+  const made = a.page.waitForResponse((response) => response.url() === `${relay.url}/invite`);
+  const { link } = await a.invite();
+  const token = (await (await made).json()).revoke_token;
+  const late = await Notebook.open(await profile(t), link);
+  await late.get("join-name").fill("Tablet");
+  const status = `${relay.url}/invite/${link.split("#v1.")[1].split(".")[0]}/status`;
+  const headers = { authorization: `Bearer ${token}` };
+  while ((await (await fetch(status, { headers })).json()).status !== "gone") await sleep(200);
+  await late.get("join-button").click();
+  await late.get("join-error").filter({ hasText: /mistyped, used, or expired.*new one/ }).waitFor();
 });
 
 test("a used, a revoked and a mistyped invite each say what to do", async (t) => {

@@ -83,6 +83,20 @@ test("neither the tunnel nor the relay learns a key or a text", async (t) => {
   const planted = secrets["the link's key"].subarray(5, 13);
   await b.page.evaluate((text) => fetch(`health?x=${text}`), `zz${planted.toString("base64url")}`);
   assert.ok(leaks(secrets["the link's key"], tap.places()).length > 0, "a leak into a request is found");
+  const kept = async (named) => (await relay.everything()).filter(([name]) => named.test(name));
+  const known = await (await fetch(`${relay.url}/.well-known/sync-relay`)).json();
+  const key = Buffer.from(known.public_key, "base64url");
+  assert.ok(leaks(key, await kept(/^log$/)).length > 0, "what is in the log is found: the relay's own public key");
+  await fetch(`${relay.url}/invite`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      lookup_key: "0123456789ABCDEFGHJKMNPQRS",
+      encrypted_payload: secrets["the note's text"].toString("base64url"),
+      expires: Math.floor(Date.now() / 1000) + 300,
+    }),
+  });
+  assert.ok(leaks(secrets["the note's text"], await kept(/^relay\.db/)).length > 0, "a leak into the database is found");
   const script = await b.page.evaluate(() => document.querySelector("script[type=module]").src);
   await b.page.evaluate(
     async ([module, relay, accessToken]) => {

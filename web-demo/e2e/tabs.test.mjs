@@ -31,6 +31,24 @@ test("a second tab follows, and takes over when the first closes", async (t) => 
   assert.equal(await a.get("note").count(), 4);
 });
 
+test("the next tab leads when the leading one crashes", async (t) => {
+  const relay = await Relay.start(t);
+  const context = await profile(t);
+  const [a, first] = await pair(relay, await profile(t), context);
+  const second = await Notebook.open(context, relay.url);
+  await second.online();
+  const devtools = await context.newCDPSession(first.page);
+  const crashed = first.page.waitForEvent("crash");
+  // Its answer never comes.
+  devtools.send("Page.crash").catch(() => {});
+  await crashed;
+  await second.write("after the crash");
+  await a.sees("after the crash");
+  await a.write("heard");
+  await second.sees("heard");
+  assert.equal(await a.get("devices").getByRole("listitem").count(), 2);
+});
+
 test("what a following tab pushes while the leading one closes arrives once", async (t) => {
   const relay = await Relay.start(t);
   const context = await profile(t);

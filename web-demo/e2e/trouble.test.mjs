@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { profile, useBrowser } from "./lib/browser.mjs";
+import { profile, roomSwitch, useBrowser } from "./lib/browser.mjs";
 import { Notebook, pair } from "./lib/notebook.mjs";
-import { Relay } from "./lib/relay.mjs";
+import { Cli, Relay } from "./lib/relay.mjs";
 
 useBrowser();
 
@@ -83,6 +83,71 @@ test("an evicted store is named, and joining again brings the notes back", async
   await b.get("enter-button").click();
   await b.join("Phone again");
   await b.sees("still there");
+});
+
+test("a browser that has no more room says so, and loses nothing", async (t) => {
+  const relay = await Relay.start(t);
+  const context = await profile(t);
+  await context.addInitScript(roomSwitch);
+  const [a, b] = await pair(relay, await profile(t), context);
+  await b.write("stored before");
+  await a.sees("stored before");
+  await b.page.evaluate(() => (globalThis.fits = () => false));
+  await b.write("does not fit");
+  const refused = b.page.getByText("no room for more");
+  await refused.waitFor();
+  assert.equal(await b.get("new-note").inputValue(), "does not fit", "it is there to be tried again");
+  await b.get("state").filter({ hasText: "Storage full" }).waitFor();
+  // The client behind the page, too.
+  const failed = await b.page.evaluate(async () => {
+    const script = document.querySelector("script[type=module]").src;
+    const { SyncClient } = await import(new URL("sync/index.js", script).href);
+    const client = await SyncClient.open();
+    const error = await client.push("no room").catch((error) => error);
+    const { storage } = client.status();
+    await client.close();
+    return { name: error.name, code: error.code, storage };
+  });
+  assert.deepEqual(failed, { name: "SyncError", code: "STORAGE_FULL", storage: "full" });
+  await a.write("came meanwhile");
+  await a.nothingQueued();
+  await b.page.evaluate(() => (globalThis.fits = () => true));
+  await b.get("add-note").click();
+  await a.sees("does not fit");
+  await b.sees("came meanwhile");
+  await b.online();
+  await b.nothingQueued();
+  assert.equal(await b.get("note").count(), 3);
+});
+
+test("notes that could not be stored are not taken as read, nor sent twice", async (t) => {
+  const relay = await Relay.start(t);
+  const context = await profile(t);
+  await context.addInitScript(roomSwitch);
+  const [a, b] = await pair(relay, await profile(t), context);
+  // There is room for what this device writes, and for nothing else of the notebook's.
+  await b.page.evaluate(() => (globalThis.fits = (database, value) => database !== "notebook" || value.push === 1 || value.text === undefined));
+  await b.write("written without room");
+  await b.page.getByText("no room for more").waitFor();
+  await a.sees("written without room");
+  for (const text of ["first from afar", "second from afar"]) {
+    await a.write(text);
+    await a.nothingQueued();
+  }
+  await b.page.evaluate(() => (globalThis.fits = () => true));
+  await b.write("there is room again");
+  await b.sees("first from afar", "second from afar");
+  await a.sees("there is room again");
+  await b.nothingQueued();
+  const cli = await Cli.init(t, relay, "terminal");
+  await cli.run("pair", "--join", (await a.invite()).link);
+  const { blobs } = await cli.json("pull", "--after-cursor", "0");
+  assert.deepEqual(blobs.map(({ text }) => text.split("\n")[0]), [
+    "written without room",
+    "first from afar",
+    "second from afar",
+    "there is room again",
+  ]);
 });
 
 test("a page without a secure context says why it cannot work", async (t) => {

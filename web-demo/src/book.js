@@ -17,6 +17,8 @@ const INVITED_MS = 15 * 60_000;
 const MANY = 20;
 /** Between two looks at what changes all the time. */
 const CALM_MS = 100;
+/** Between two attempts to store notes in a browser that had no room. */
+const FULL_MS = 30_000;
 
 /** The open notebook, or null. */
 let open = null;
@@ -59,6 +61,7 @@ class Book {
   #devices = [];
   #off = [];
   #looking = 0;
+  #waiting = 0;
   #asking = false;
   #storage = "ok";
   /** Everything there was has been read once. */
@@ -72,7 +75,7 @@ class Book {
       rebuild,
       heard: {
         changed: (ids) => this.#changed(ids),
-        failed: (error) => toast(sentence(error)),
+        failed: (error) => this.#failed(error),
         progress: () => this.look(),
         read: () => this.#inSync(),
       },
@@ -102,6 +105,7 @@ class Book {
 
   async stop() {
     this.#off.forEach((off) => off());
+    clearTimeout(this.#waiting);
     await this.sync.close();
     this.notes.close();
   }
@@ -126,13 +130,10 @@ class Book {
     on("leaderChanged", ({ leader }) => leader && (this.#traffic.push(), this.#traffic.wake()));
     on("blobAvailable", () => this.#traffic.wake());
     on("pushAcked", ({ cursor }) => this.sync.status().leader && this.#traffic.acked(cursor));
-    on("pushRejected", async ({ blobId, code }) => {
-      await this.notes.refusedBlob(blobId, code);
-      this.#changed(new Set());
-    });
+    on("pushRejected", (push) => this.#refused(push).catch((error) => this.#failed(error)));
     on("presenceChanged", () => this.#askDevices());
     on("deviceRemoved", () => this.#askDevices());
-    on("deviceJoined", (device) => this.#joined(device));
+    on("deviceJoined", (device) => this.#joined(device).catch((error) => this.#failed(error)));
     on("relayFull", ({ message }) => toast(message));
     on("historyTruncated", () => toast("Some older notes expired at the relay before this device saw them."));
     on("error", (error) => toast(sentence(error)));
@@ -141,6 +142,11 @@ class Book {
   #nameOf(dev) {
     const device = this.#devices.find(({ deviceId }) => deviceId.startsWith(dev));
     return device?.name ?? (dev === this.dev ? this.sync.status().name : "");
+  }
+
+  #failed(error) {
+    toast(sentence(error));
+    this.look();
   }
 
   /** Looks soon at how things stand; many calls are one look. */
@@ -155,8 +161,20 @@ class Book {
   #draw() {
     if (open !== this) return;
     const status = this.sync.status();
+    if (this.notes.full) status.storage = "full";
     showStatus(status, this.#traffic.reading);
-    showDevices(this.#devices, status);
+    this.#tryAgainWhenFull();
+    showDevices(this.#devices, status, navigator.onLine && status.connection === "online");
+  }
+
+  /** The client sees by itself when there is room again; for the notes, this does. */
+  #tryAgainWhenFull() {
+    if (!this.notes.full || this.#waiting) return;
+    this.#waiting = setTimeout(() => {
+      this.#waiting = 0;
+      this.#traffic.push();
+      this.#traffic.wake();
+    }, FULL_MS);
   }
 
   async #askDevices() {
@@ -191,6 +209,11 @@ class Book {
     this.look();
   }
 
+  async #refused({ blobId, code }) {
+    await this.notes.refusedBlob(blobId, code);
+    this.#changed(new Set());
+  }
+
   async #joined({ name }) {
     this.#askDevices();
     if (!joinedBy(name)) toast(`${name || "A device"} has joined.`);
@@ -221,15 +244,17 @@ class Book {
       toast("This note is too long. One note holds a megabyte.");
       return false;
     }
+    const wasFull = this.notes.full;
     try {
       const written = await this.notes.write(note, this.dev);
       this.#changed(new Set(note.deleted ? [] : [written.id]));
     } catch (error) {
-      const full = error.name === "QuotaExceededError";
-      toast(full ? "This browser has no room for more. Nothing stored is lost." : sentence(error));
+      this.#failed(error);
       return false;
     }
     this.#traffic.push();
+    if (wasFull) this.#traffic.wake();
+    this.look();
     return true;
   }
 }

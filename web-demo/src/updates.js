@@ -9,10 +9,13 @@ const own = document.querySelector("meta[name=version]").content;
 export async function watchVersions() {
   const container = navigator.serviceWorker;
   if (!container) return;
-  container.addEventListener("controllerchange", compare);
   try {
     const registration = await container.register("sw.js");
-    await compare();
+    const compare = () => tellIfOther(registration.active);
+    container.addEventListener("controllerchange", compare);
+    await registration.update().catch(() => {});
+    // A page that came from the network may be newer than the worker: then its own is on the way.
+    if (!registration.installing && !registration.waiting) await compare();
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") registration.update().catch(() => {});
     });
@@ -21,15 +24,13 @@ export async function watchVersions() {
   }
 }
 
-async function compare() {
-  const worker = navigator.serviceWorker.controller;
+async function tellIfOther(worker) {
   if (!worker) return;
   const { port1, port2 } = new MessageChannel();
-  const other = await new Promise((resolve) => {
+  const version = await new Promise((resolve) => {
     port1.onmessage = ({ data }) => resolve(data);
     worker.postMessage("version", [port2]);
   });
-  if (other !== own) {
-    toast("There is a new version of this page.", { action: "Reload", onAction: () => location.reload(), seconds: 0 });
-  }
+  if (version === own) return;
+  toast("There is a new version of this page.", { action: "Reload", onAction: () => location.reload(), seconds: 0 });
 }

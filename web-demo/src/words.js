@@ -5,6 +5,8 @@ export const STEP = 200;
 /** How much of a long note is shown before somebody asks for the rest. */
 export const SHOWN_CHARS = 700;
 const SHOWN_LINES = 14;
+/** The longest line that counts as a heading. */
+const HEADING_CHARS = 60;
 /** What a device's name may have, in bytes of UTF-8. */
 const NAME_BYTES = 62;
 
@@ -20,6 +22,12 @@ export function excerpt(text) {
   // Not in the middle of a character.
   if (end < text.length && /[\uD800-\uDBFF]/.test(text[end - 1] ?? "")) end -= 1;
   return { shown: text.slice(0, end), more: end < text.length };
+}
+
+/** A text's first line, if that is a heading: short, and with something below it. */
+export function heading(text) {
+  const line = text.slice(0, HEADING_CHARS + 1).split("\n", 1)[0];
+  return line.trim() && line.length <= HEADING_CHARS && line.length < text.trimEnd().length ? line : "";
 }
 
 /** A note's first words, for labels. */
@@ -57,8 +65,12 @@ const ADVICE = {
   TIMED_OUT: "Try again: the invite is not used up by this.",
 };
 
+/** Whether something went wrong because the browser stores no more. */
+export const noRoom = (error) => error?.name === "QuotaExceededError" || error?.code === "STORAGE_FULL";
+
 /** What went wrong, as sentences, and what to do about it. */
 export function sentence(error) {
+  if (noRoom(error)) return "This browser has no room for more. Nothing stored is lost.";
   const text = String(error?.message || error).trim();
   const whole = text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
   return [whole, ADVICE[error?.code]].filter(Boolean).join(" ");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isCode, isLink, relayOf } from "../src/links.js";
-import { SHOWN_CHARS, count, deviceName, excerpt, guessName, left, sentence, since, situation, title, when, whole } from "../src/words.js";
+import { SHOWN_CHARS, count, deviceName, excerpt, guessName, heading, left, sentence, since, situation, title, when, whole } from "../src/words.js";
 
 test("long notes are cut at lines and characters, never in one", () => {
   assert.deepEqual(excerpt("short"), { shown: "short", more: false });
@@ -17,6 +17,13 @@ test("labels are the first words", () => {
   assert.equal(title("\n  \nMilk\nbread"), "Milk");
   assert.equal(title("  "), "empty note");
   assert.equal(title("x".repeat(100)).length, 41);
+});
+
+test("a short first line with something below it is a heading", () => {
+  assert.equal(heading("Milk\n\nbread"), "Milk");
+  for (const text of ["", "Milk", "Milk\n", "\nbread", " \nbread", `${"x".repeat(61)}\nbread`, "x".repeat(1000)]) {
+    assert.equal(heading(text), "", JSON.stringify(text));
+  }
 });
 
 test("names are what every device can show", () => {
@@ -56,7 +63,10 @@ test("when something was", () => {
 });
 
 test("errors are sentences that say what to do", () => {
-  assert.equal(sentence(new Error("no room")), "No room.");
+  assert.equal(sentence(new Error("no network")), "No network.");
+  for (const full of [new DOMException("", "QuotaExceededError"), { code: "STORAGE_FULL", message: "x" }]) {
+    assert.match(sentence(full), /no room for more/);
+  }
   assert.match(sentence({ code: "INVITE_NOT_FOUND", message: "no invite under this code" }), /^No invite under this code\. Ask for a new one/);
 });
 

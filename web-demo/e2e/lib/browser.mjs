@@ -39,3 +39,27 @@ export async function profile(t, options = {}) {
   });
   return context;
 }
+
+/** For a page's start: the wall clock is so many milliseconds ahead. */
+export function shiftClock(ms) {
+  const { now } = Date;
+  Date.now = () => now() + ms;
+  globalThis.Date = new Proxy(Date, {
+    construct: (target, args) => new target(...(args.length > 0 ? args : [now() + ms])),
+  });
+}
+
+/** For a page's start: what `fits(database, value)` denies has no room in the browser. What a browser does then: the
+ *  transaction fails at its end. */
+export function roomSwitch() {
+  globalThis.fits = () => true;
+  const { put } = IDBObjectStore.prototype;
+  IDBObjectStore.prototype.put = function (value, ...key) {
+    const request = put.call(this, value, ...key);
+    const { transaction } = this;
+    if (globalThis.fits(transaction.db.name, value)) return request;
+    Object.defineProperty(transaction, "error", { value: new DOMException("full", "QuotaExceededError"), configurable: true });
+    request.addEventListener("success", () => transaction.abort());
+    return request;
+  };
+}

@@ -51,6 +51,12 @@ export class Notebook {
     await this.get("add-note").click();
   }
 
+  async edit(text, instead) {
+    await this.note(text).getByRole("button", { name: /^Edit/ }).click();
+    await this.page.getByRole("textbox", { name: "Note", exact: true }).fill(instead);
+    await this.page.getByRole("button", { name: "Save" }).click();
+  }
+
   note(text) {
     return this.get("notes").getByRole("listitem").filter({ hasText: text });
   }

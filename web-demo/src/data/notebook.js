@@ -8,6 +8,7 @@
 
 import { tick } from "../clock.js";
 import { fades, merge } from "../merge.js";
+import { noRoom } from "../words.js";
 
 const NAME = "notebook";
 /** Keys of the store "about". */
@@ -34,6 +35,8 @@ function put({ notes, places }, note, before) {
 
 export class Notebook {
   #db;
+  /** Whether the browser had no room for the last change. */
+  full = false;
 
   constructor(db) {
     this.#db = db;
@@ -192,8 +195,10 @@ export class Notebook {
       const [notes, places, about] = ["notes", "places", "about"].map((name) => transaction.objectStore(name));
       const result = await what({ notes, places, about });
       await ended;
+      this.full = false;
       return result;
     } catch (error) {
+      this.full = noRoom(error);
       ended.catch(() => {});
       try {
         transaction.abort();

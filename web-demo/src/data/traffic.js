@@ -21,6 +21,10 @@ export class Traffic {
   #rebuild;
   /** Notes were left for later. */
   #stuck = false;
+  /** A page that was read and could not be stored yet: to ask for the next one would mean that it was. */
+  #held = null;
+  /** What the client has, by the note's id, while the notebook could not be told. */
+  #handed = new Map();
 
   /** `heard.changed(ids)`, `heard.failed(error)`, `heard.progress()`, `heard.read()`: all there is was read. */
   constructor(sync, book, { rebuild, heard }) {
@@ -76,8 +80,10 @@ export class Traffic {
   /** What others have pushed since. Stored first, acknowledged after. */
   async #readNew() {
     for (;;) {
-      const page = await this.#sync.pullSinceLastCursor(PAGE);
+      this.#held ??= await this.#sync.pullSinceLastCursor(PAGE);
+      const page = this.#held;
       await this.#take(page.blobs);
+      this.#held = null;
       if (page.maxCursor > this.#sync.lastCursor) await this.#sync.ack(page.maxCursor);
       this.#heard.progress();
       if (!page.hasMore) return;
@@ -133,8 +139,12 @@ export class Traffic {
 
   async #pushOne(note) {
     try {
-      const receipt = await this.#sync.push(write(note));
-      await this.#book.pushed(note, receipt.blobId);
+      const text = write(note);
+      const handed = this.#handed.get(note.id);
+      const blobId = handed?.text === text ? handed.blobId : (await this.#sync.push(text)).blobId;
+      this.#handed.set(note.id, { text, blobId });
+      await this.#book.pushed(note, blobId);
+      this.#handed.delete(note.id);
     } catch (error) {
       if (error.code !== "TOO_LARGE") throw error;
       await this.#book.refused(note.id, error.code);

@@ -3,9 +3,8 @@
 import { since } from "../words.js";
 import { $, h } from "./dom.js";
 
-/** Shows the devices, this one first. */
-export function showDevices(devices, status) {
-  const online = status.connection === "online";
+/** Shows the devices, this one first. `online`: whether this one can tell who is here. */
+export function showDevices(devices, status, online) {
   const known = devices.length > 0 ? devices : [{ deviceId: status.deviceId, name: status.name, thisDevice: true, online }];
   const sorted = [...known].sort((a, b) => Number(b.thisDevice) - Number(a.thisDevice) || Number(b.online) - Number(a.online));
   $("devices").replaceChildren(

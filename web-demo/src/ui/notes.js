@@ -1,6 +1,6 @@
 // The notes, newest first, a few hundred at a time.
 
-import { STEP, count, excerpt, title, when, whole } from "../words.js";
+import { STEP, count, excerpt, heading, title, when, whole } from "../words.js";
 import { $, h } from "./dom.js";
 
 /** How many notes are drawn before the browser gets a turn. */
@@ -106,7 +106,7 @@ export class NoteList {
       return;
     }
     const { shown, more } = excerpt(note.text);
-    const text = h("div", { class: "text", dir: "auto", "data-testid": "note-text" }, shown);
+    const text = h("div", { class: "text", dir: "auto", "data-testid": "note-text" }, ...lines(shown));
     const label = title(note.text);
     element.replaceChildren(
       text,
@@ -170,6 +170,11 @@ function refusal(code) {
 }
 
 function showAll(event, text, note) {
-  text.textContent = note.text;
+  text.replaceChildren(...lines(note.text));
   event.currentTarget.remove();
+}
+
+function lines(text) {
+  const first = heading(text);
+  return first ? [h("strong", {}, first), text.slice(first.length)] : [text];
 }
