@@ -34,6 +34,8 @@ pub struct Say {
 pub type View = Box<dyn FnMut(usize, Vec<StoredBlob>) -> Vec<StoredBlob>>;
 /// What is said instead; nothing, if that is empty.
 pub type Words = Box<dyn FnMut(Say) -> Vec<Message>>;
+/// Why a device's request is refused, and not served.
+pub type Refuse = Box<dyn FnMut(usize, &Message) -> Option<ErrorCode>>;
 
 /// A device, as the relay knows it.
 #[derive(Debug, Clone)]
@@ -64,6 +66,8 @@ pub struct Liar {
     pub view: Option<View>,
     /// Other words for some.
     pub words: Option<Words>,
+    /// Refusals for some.
+    pub refuse: Option<Refuse>,
     /// Whether it lets in, and takes pushes from, whoever was removed.
     pub helps_removed: bool,
     /// Every message that a client has sent, body by body: what a relay can look at.
@@ -99,6 +103,7 @@ impl Liar {
             key_log: None,
             view: None,
             words: None,
+            refuse: None,
             helps_removed: false,
             heard: Vec::new(),
             secret: RelaySecret::from_bytes([200; 32]),
@@ -125,6 +130,7 @@ impl Liar {
     pub fn be_honest(&mut self) {
         self.view = None;
         self.words = None;
+        self.refuse = None;
         self.helps_removed = false;
     }
 
@@ -143,6 +149,15 @@ impl Liar {
         self
     }
 
+    /// Refuses some requests.
+    pub fn refuse(
+        &mut self,
+        refuse: impl FnMut(usize, &Message) -> Option<ErrorCode> + 'static,
+    ) -> &mut Self {
+        self.refuse = Some(Box::new(refuse));
+        self
+    }
+
     /// Everything is gone: another database.
     pub fn wipe(&mut self, store: u8) {
         self.log.clear();
@@ -150,6 +165,11 @@ impl Liar {
         self.key_log = None;
         self.known.clear();
         self.store_id = StoreId([store; 16]);
+    }
+
+    /// The names that lie here, sealed.
+    pub fn names(&self) -> impl Iterator<Item = (&DeviceId, &[u8])> {
+        self.known.iter().filter(|(_, known)| !known.revoked).map(|(id, known)| (id, known.name.as_slice()))
     }
 
     /// The newest cursor of the log.
@@ -247,6 +267,9 @@ impl Liar {
         nonce: Nonce,
         request: Message,
     ) {
+        if let Some(code) = self.refuse.as_mut().and_then(|refuse| refuse(from, &request)) {
+            return self.answer(from, nonce, request, ErrorBody::new(code).into());
+        }
         let answer = match (request.clone(), epoch) {
             (Message::Hello(hello), None) => {
                 self.hello(from, device, nonce, &hello);
@@ -403,6 +426,15 @@ impl Liar {
                 payload: blob.payload.filter(|_| size <= MAX_INLINE_NOTIFY),
             };
             self.say(number, notify);
+        }
+    }
+
+    /// Tells a device of the newest blob, as it is shown the log.
+    pub(super) fn tell_newest(&mut self, to: Number) {
+        let online = self.online().iter().any(|(number, _)| *number == to);
+        if let Some(blob) = self.shown(to).pop().filter(|_| online) {
+            let StoredBlob { blob_id, cursor, sender_id, timestamp, .. } = blob;
+            self.say(to, Notify { blob_id, cursor, sender_id, timestamp, size: 0, payload: None });
         }
     }
 

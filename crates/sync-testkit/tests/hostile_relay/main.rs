@@ -10,4 +10,5 @@ mod fork;
 mod honest;
 mod log;
 mod reset;
+mod rotation;
 mod tools;
