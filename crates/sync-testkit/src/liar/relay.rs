@@ -335,6 +335,21 @@ impl Liar {
 
     /// What an honest relay checks before it lets a device in.
     fn admit(&mut self, from: Number, device: DeviceId, hello: &Hello) -> Result<(), ErrorCode> {
+        if !self.helps_removed {
+            self.check_membership(from, device, hello)?;
+        }
+        let known = self.known.entry(device).or_insert_with(|| Known {
+            name: Vec::new(),
+            acked: Cursor::ZERO,
+            epoch: hello.epoch,
+            revoked: false,
+        });
+        known.name.clone_from(&hello.device_name);
+        known.epoch = known.epoch.max(hello.epoch);
+        Ok(())
+    }
+
+    fn check_membership(&mut self, from: Number, device: DeviceId, hello: &Hello) -> Result<(), ErrorCode> {
         if let Some(log) = &hello.key_log {
             log.verify(&hello.group_id).map_err(|_| ErrorCode::Unauthenticated)?;
             let longer = self.key_log.as_ref().is_none_or(|known| known.links.len() < log.links.len());
@@ -355,25 +370,12 @@ impl Liar {
         };
         proof.verify(&key, &hello.proof).map_err(|_| ErrorCode::Unauthenticated)?;
         let newest = self.epoch();
-        if !self.helps_removed {
-            match self.known.get(&device) {
-                Some(known) if known.revoked => return Err(ErrorCode::DeviceRevoked),
-                Some(known) if hello.epoch < newest && known.epoch < newest => {
-                    return Err(ErrorCode::EpochStale);
-                }
-                None if hello.epoch < newest => return Err(ErrorCode::DeviceRevoked),
-                Some(_) | None => {}
-            }
+        match self.known.get(&device) {
+            Some(known) if known.revoked => Err(ErrorCode::DeviceRevoked),
+            Some(known) if hello.epoch < newest && known.epoch < newest => Err(ErrorCode::EpochStale),
+            None if hello.epoch < newest => Err(ErrorCode::DeviceRevoked),
+            Some(_) | None => Ok(()),
         }
-        let known = self.known.entry(device).or_insert_with(|| Known {
-            name: Vec::new(),
-            acked: Cursor::ZERO,
-            epoch: hello.epoch,
-            revoked: false,
-        });
-        known.name.clone_from(&hello.device_name);
-        known.epoch = known.epoch.max(hello.epoch);
-        Ok(())
     }
 
     fn ack(&mut self, device: DeviceId, cursor: Cursor) {

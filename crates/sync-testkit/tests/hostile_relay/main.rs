@@ -9,6 +9,7 @@ mod answers;
 mod fork;
 mod honest;
 mod log;
+mod removed;
 mod reset;
 mod rotation;
 mod tools;
