@@ -34,6 +34,8 @@ pub struct Say {
 pub type View = Box<dyn FnMut(usize, Vec<StoredBlob>) -> Vec<StoredBlob>>;
 /// What is said instead; nothing, if that is empty.
 pub type Words = Box<dyn FnMut(Say) -> Vec<Message>>;
+/// Changes who speaks, and for which group.
+pub type Envelopes = Box<dyn FnMut(&mut Envelope)>;
 /// Why a device's request is refused, and not served.
 pub type Refuse = Box<dyn FnMut(usize, &Message) -> Option<ErrorCode>>;
 
@@ -48,6 +50,7 @@ struct Known {
 
 #[derive(Debug)]
 enum Conn {
+    Accepted,
     Answering(Box<Responder>),
     Open { channel: Box<Channel>, device: DeviceId, epoch: Option<Epoch> },
 }
@@ -68,6 +71,8 @@ pub struct Liar {
     pub words: Option<Words>,
     /// Refusals for some.
     pub refuse: Option<Refuse>,
+    /// Other envelopes around what it says.
+    pub envelopes: Option<Envelopes>,
     /// Whether it lets in, and takes pushes from, whoever was removed.
     pub helps_removed: bool,
     /// Every message that a client has sent, body by body: what a relay can look at.
@@ -104,6 +109,7 @@ impl Liar {
             view: None,
             words: None,
             refuse: None,
+            envelopes: None,
             helps_removed: false,
             heard: Vec::new(),
             secret: RelaySecret::from_bytes([200; 32]),
@@ -131,6 +137,7 @@ impl Liar {
         self.view = None;
         self.words = None;
         self.refuse = None;
+        self.envelopes = None;
         self.helps_removed = false;
     }
 
@@ -155,6 +162,12 @@ impl Liar {
         refuse: impl FnMut(usize, &Message) -> Option<ErrorCode> + 'static,
     ) -> &mut Self {
         self.refuse = Some(Box::new(refuse));
+        self
+    }
+
+    /// Speaks for others.
+    pub fn forge_envelopes(&mut self, envelopes: impl FnMut(&mut Envelope) + 'static) -> &mut Self {
+        self.envelopes = Some(Box::new(envelopes));
         self
     }
 
@@ -221,6 +234,7 @@ impl Liar {
 
     pub(super) fn accept(&mut self, from: Number) {
         self.hang_up(from);
+        self.conns.insert(from, Conn::Accepted);
     }
 
     /// Closes a connection.
@@ -233,7 +247,9 @@ impl Liar {
     pub(super) fn frame(&mut self, from: Number, frame: &[u8], now: UnixMs) {
         self.now = now;
         match self.conns.remove(&from) {
-            None => {
+            // It was on its way when the connection was closed.
+            None => {}
+            Some(Conn::Accepted) => {
                 let (responder, second) =
                     Responder::answer(&self.secret, [7; 32], frame).expect("a first message");
                 self.conns.insert(from, Conn::Answering(Box::new(responder)));
@@ -524,7 +540,7 @@ impl Liar {
     fn online(&self) -> Vec<(Number, DeviceId)> {
         let device = |(number, conn): (&Number, &Conn)| match conn {
             Conn::Open { device, epoch: Some(_), .. } => Some((*number, *device)),
-            Conn::Open { .. } | Conn::Answering(_) => None,
+            Conn::Open { .. } | Conn::Accepted | Conn::Answering(_) => None,
         };
         self.conns.iter().filter_map(device).collect()
     }
@@ -558,7 +574,19 @@ impl Liar {
             let Some(Conn::Open { channel, .. }) = self.conns.get_mut(&to) else { return };
             // What is said besides the answer is no answer.
             let nonce = if n == 0 { nonce } else { Nonce([n as u8; 24]) };
-            let bytes = Envelope::seal(&message, sender, self.group, self.now, nonce);
+            let mut envelope = Envelope {
+                msg_type: message.msg_type(),
+                sender_id: sender,
+                group_id: self.group,
+                cursor: message.about(),
+                timestamp: self.now,
+                nonce,
+            };
+            if let Some(forge) = &mut self.envelopes {
+                forge(&mut envelope);
+            }
+            let Envelope { sender_id, group_id, timestamp, nonce, .. } = envelope;
+            let bytes = Envelope::seal(&message, sender_id, group_id, timestamp, nonce);
             let frames = channel.seal(&bytes).expect("an envelope that can be sent");
             self.outgoing.extend(frames.into_iter().map(|frame| (to, Out::Frame(frame))));
         }

@@ -8,8 +8,10 @@
 mod answers;
 mod fork;
 mod honest;
+mod limits;
 mod log;
 mod removed;
 mod reset;
+mod roster;
 mod rotation;
 mod tools;
