@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, clippy::wildcard_enum_match_arm)]
 
 mod answers;
+mod faults;
 mod fork;
 mod honest;
 mod limits;

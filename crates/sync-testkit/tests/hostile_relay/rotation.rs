@@ -124,10 +124,10 @@ fn show_forged(world: &mut World, sender: DeviceId, blob_id: BlobId, payload: Ve
     let before: Vec<_> = (0..2).map(|n| world.devices[n].engine.status().fingerprint).collect();
     world.relay.append(sender, blob_id, payload);
     world.show();
-    for n in 0..2 {
+    for (n, before) in before.into_iter().enumerate() {
         says(world, n, refused);
-        assert_eq!(world.devices[n].engine.status().fingerprint, before[n], "device {n}");
-        assert_eq!(world.devices[n].engine.status().stopped, None);
+        let status = world.devices[n].engine.status();
+        assert_eq!((status.fingerprint, status.stopped), (before, None), "device {n}");
     }
 }
 
