@@ -32,6 +32,7 @@ use crate::timer::{Timer, Timers};
 use crate::window::Window;
 use chains::Stubs;
 use heads::Heads;
+use intake::Held;
 use link::{Connecting, Link};
 use outbox::Outbox;
 use reader::{Delivered, Wanted};
@@ -127,7 +128,7 @@ pub struct Engine {
     /// Where the end was when it was last looked at.
     checked_end: Option<Cursor>,
     /// What became available while nothing could be shown.
-    held: Option<(Cursor, BlobId, DeviceId)>,
+    held: VecDeque<Held>,
     /// There may be more in the log than this device was told.
     pull_due: bool,
     /// This connection was made in an epoch that is over.
@@ -252,7 +253,7 @@ impl Engine {
             withheld: 0,
             reached_end: false,
             checked_end: None,
-            held: None,
+            held: VecDeque::new(),
             pull_due: false,
             renew_session: false,
             announce_due: false,

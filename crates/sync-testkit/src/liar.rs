@@ -20,7 +20,7 @@ pub use device::{Device, Disk};
 use device::{Wire, now, secret_of};
 pub use forge::{Forger, Plan};
 use relay::Out;
-pub use relay::{Liar, Say, View, Words, hash_of, into_stub, renumber};
+pub use relay::{Envelopes, Liar, Refuse, Say, View, Words, hash_of, into_stub, renumber};
 
 /// What every push of a test starts with: no relay may ever see it.
 pub const PLAIN: &[u8] = b"plain text: ";
@@ -228,6 +228,14 @@ impl World {
                 return;
             }
         }
+    }
+
+    /// The relay shows what it has put into its log.
+    pub fn show(&mut self) {
+        for to in 0..self.devices.len() {
+            self.relay.tell_newest(to);
+        }
+        self.run();
     }
 
     /// Who a device is.

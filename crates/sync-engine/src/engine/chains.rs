@@ -117,6 +117,7 @@ impl Engine {
         if peer.retired.contains(&place.chain_id) {
             let how = Break::Repeated { seq: place.seq };
             self.event(Event::ChainBroken { sender, cursor: entry.cursor, how });
+            self.hide(entry.cursor);
             return false;
         }
         let chain = peer.chain(place.chain_id, facts.generation);
@@ -126,6 +127,9 @@ impl Engine {
         self.store([change]);
         if let Some(how) = found.broken {
             self.event(Event::ChainBroken { sender, cursor: entry.cursor, how });
+            if !found.new {
+                self.hide(entry.cursor);
+            }
         }
         if found.truncated {
             self.truncated(entry.cursor.prev());

@@ -68,7 +68,7 @@ impl Heads {
     fn keep(&mut self, fold: &Fold, head: Option<[u8; 32]>, read: Cursor) -> Vec<Change> {
         let number = fold.cursor.get() / HEADS_A_ROW;
         let row = self.rows.entry(number).or_insert_with(|| HeadsRow(Vec::new()));
-        row.0.push(Head { cursor: fold.cursor, entry: fold.entry(), head });
+        row.0.push(Head { cursor: fold.cursor, entry: fold.entry(), hidden: false, head });
         let mut changes = vec![row.change(number)];
         let read = read.get() / HEADS_A_ROW;
         while let Some(oldest) = self.rows.first_entry() {
@@ -87,6 +87,14 @@ impl Heads {
         let number = cursor.get() / HEADS_A_ROW;
         let row = self.rows.get_mut(&number)?;
         row.0.iter_mut().find(|known| known.cursor == cursor)?.head = Some(head);
+        Some(row.change(number))
+    }
+
+    /// What lies at a cursor is not for the app.
+    fn hide(&mut self, cursor: Cursor) -> Option<Change> {
+        let number = cursor.get() / HEADS_A_ROW;
+        let row = self.rows.get_mut(&number)?;
+        row.0.iter_mut().find(|known| known.cursor == cursor)?.hidden = true;
         Some(row.change(number))
     }
 
@@ -131,6 +139,17 @@ impl Engine {
         self.store(changes);
         self.delivered.saw(fold.cursor, fold.blob_id);
         self.arrive(fold.cursor);
+    }
+
+    /// What lies at a cursor has no place in its sender's chain.
+    pub(super) fn hide(&mut self, cursor: Cursor) {
+        let change = self.heads.hide(cursor);
+        self.store(change);
+    }
+
+    /// Whether what lies at a cursor was found to have no place in its sender's chain.
+    pub(super) fn is_hidden(&self, cursor: Cursor) -> bool {
+        self.heads.find(cursor).is_some_and(|shown| shown.hidden)
     }
 
     /// Whether just this was shown, or it is not known any more what was.

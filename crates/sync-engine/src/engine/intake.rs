@@ -18,6 +18,20 @@ use crate::rows::{ProgressRow, Standing};
 use crate::timer::Timer;
 use crate::window::{Opened, Window};
 
+/// Blobs of which the app hears when it is known what counts.
+const MAX_HELD: usize = 256;
+
+/// A blob for the app, if it counts.
+#[derive(Debug)]
+pub(super) struct Held {
+    cursor: Cursor,
+    blob_id: BlobId,
+    sender: DeviceId,
+    epoch: Epoch,
+    place: Place,
+    link: BlobHash,
+}
+
 impl Engine {
     /// Compares the relay's store with the one known: another one means that the relay started over.
     pub(super) fn compare_store(&mut self, welcome: &Welcome, claimed: Option<BlobId>) {
@@ -236,12 +250,8 @@ impl Engine {
             }
             Some(payload) => self.learn(&entry, payload, hash),
         };
-        if item.is_some() {
-            if self.is_catching_up() {
-                self.held = Some((cursor, blob_id, sender));
-            } else {
-                self.event(Event::BlobAvailable { cursor, blob_id, sender });
-            }
+        if item.is_some() && !self.is_catching_up() {
+            self.event(Event::BlobAvailable { cursor, blob_id, sender });
         }
         self.keep(cursor, item);
         self.miss_kept(Some((cursor, blob_id)));
@@ -276,7 +286,7 @@ impl Engine {
         self.event(Event::ChainBroken { sender: self.me(), cursor, how });
     }
 
-    fn refuse(&mut self, entry: &StoredBlob, why: Refused) {
+    pub(super) fn refuse(&mut self, entry: &StoredBlob, why: Refused) {
         self.event(Event::BlobRefused { cursor: entry.cursor, sender: entry.sender_id, why });
     }
 
@@ -321,10 +331,18 @@ impl Engine {
             self.relay_epoch = self.epoch();
         }
         self.reached_end = true;
-        if let Some((cursor, blob_id, sender)) = self.held.take() {
-            self.event(Event::BlobAvailable { cursor, blob_id, sender });
-        }
+        self.tell_held();
         self.report_holes();
+    }
+
+    /// The app hears of the newest of those that waited, and count.
+    fn tell_held(&mut self) {
+        while let Some(Held { cursor, blob_id, sender, epoch, place, link }) = self.held.pop_back() {
+            if self.allowed(&sender, epoch, &place, &link, false).is_ok() {
+                self.held.clear();
+                self.event(Event::BlobAvailable { cursor, blob_id, sender });
+            }
+        }
     }
 
     /// Opens a sealed blob of the group's; says under which epoch's key.
@@ -374,7 +392,15 @@ impl Engine {
         if let Some(control) = control {
             self.told(sender, epoch, control);
         }
-        (content.kind == Kind::Data && new).then(|| opened(entry, content))
+        let item = (content.kind == Kind::Data && new).then(|| opened(entry, content.clone()));
+        if item.is_some() && self.is_catching_up() {
+            let (cursor, blob_id, place) = (entry.cursor, entry.blob_id, content.place);
+            self.held.push_back(Held { cursor, blob_id, sender, epoch, place, link });
+            if self.held.len() > MAX_HELD {
+                self.held.pop_front();
+            }
+        }
+        item
     }
 }
 

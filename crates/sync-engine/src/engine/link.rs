@@ -210,12 +210,10 @@ impl Engine {
 
     /// The relay is answering, or has just been asked: if requests are open, it has to go on.
     pub(super) fn watch_answers(&mut self) {
-        match &self.link {
-            Link::Online(session) if session.requests.values().any(|r| *r != Request::Presence) => {
-                let until = self.now.mono.plus(ANSWER_TIMEOUT + self.sending());
-                self.timers.set(Timer::Answer, until);
-            }
-            _ => self.timers.stop(Timer::Answer),
+        if self.asked(|request| *request != Request::Presence) {
+            self.timers.set(Timer::Answer, self.now.mono.plus(ANSWER_TIMEOUT + self.sending()));
+        } else {
+            self.timers.stop(Timer::Answer);
         }
     }
 

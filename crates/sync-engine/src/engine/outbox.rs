@@ -54,6 +54,8 @@ pub(super) struct Outbox {
     pub(super) reseal_due: bool,
     /// The relay's log continues this device's chain in another way: to go on with a new chain.
     pub(super) restart_due: bool,
+    /// That was done, and nothing has been acknowledged since.
+    restarted: bool,
 }
 
 impl Outbox {
@@ -73,6 +75,7 @@ impl Outbox {
             singly: 0,
             reseal_due,
             restart_due: false,
+            restarted: false,
         }
     }
 
@@ -307,6 +310,7 @@ impl Engine {
         {
             return Err(EngineError::RelayMisbehaved);
         }
+        self.outbox.restarted = false;
         // One that was read in the log meanwhile is dealt with.
         for (blob_id, cursor) in stored {
             if let Some(front) = self.outbox.rows.front().filter(|front| front.row.blob_id == *blob_id) {
@@ -355,6 +359,7 @@ impl Engine {
         let change = self.state.chain.change();
         self.store([change]);
         self.outbox.restart_due = false;
+        self.outbox.restarted = true;
         self.reseal();
         self.announce();
     }
@@ -436,7 +441,13 @@ impl Engine {
                 self.drop_fixed_front();
             }
             // The ids of a new chain are random, so a second conflict is no accident.
-            Some(ErrorCode::Conflict) if !self.is_first_of_chain() => self.outbox.restart_due = true,
+            Some(ErrorCode::Conflict) if !self.is_first_of_chain() => {
+                self.outbox.restart_due = true;
+                // A relay that says so again and again must not keep a device busy.
+                if self.outbox.restarted {
+                    self.push_pause(error);
+                }
+            }
             Some(code @ (ErrorCode::Conflict | ErrorCode::BlobTooLarge | ErrorCode::BadRequest)) => {
                 self.give_up_front(code);
             }

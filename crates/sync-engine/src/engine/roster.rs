@@ -71,6 +71,7 @@ impl Engine {
     /// A device says something about itself.
     pub(super) fn told(&mut self, sender: DeviceId, epoch: Epoch, control: Control) {
         let current = epoch == self.epoch();
+        let closing = self.relay_epoch > epoch;
         let peer = self.state.peers.entry(sender).or_default();
         let event = match (control, peer.standing) {
             (Control::Announce { name, platform }, before) => {
@@ -86,7 +87,8 @@ impl Engine {
                 let joined = current && before != Standing::Member;
                 joined.then_some(Event::DeviceJoined { device_id: sender, name, platform })
             }
-            (Control::Leave, Standing::Member) if current => {
+            // With a rotation ahead, whoever is removed by it could speak for others; it says who is left.
+            (Control::Leave, Standing::Member) if current && !closing => {
                 peer.standing = Standing::Left;
                 Some(Event::DeviceRemoved { device_id: sender, by: None })
             }

@@ -117,6 +117,8 @@ record! {
         cursor: Cursor,
         /// Which blob lay there.
         entry: [u8; 16],
+        /// Its sender's chain has no place for it: it is not shown to the app.
+        hidden: bool,
         /// The head there; unknown after a gap in the log.
         head: Option<[u8; 32]>,
     }

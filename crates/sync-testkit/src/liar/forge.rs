@@ -3,13 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use ed25519_dalek::{Signer, SigningKey};
+use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use sha2::Sha256;
 use sync_e2ee::{
     BlobContext, Content, Control, DeviceName, EpochSecret, Invite, Kind, Place, RosterEntry,
     RotationContent, RotationContext, SealOptions, blob, open_lockbox, open_rotation, seal_name,
     seal_rotation,
 };
+use sync_types::keylog::rotation_transcript;
 use sync_types::wire::encode;
 use sync_types::{
     BlobHash, BlobId, ChainId, DeviceId, DeviceSecret, Epoch, GroupId, Rotation, StoredBlob, UnixMs,
@@ -145,19 +149,54 @@ impl Forger {
 
     /// A rotation from an epoch whose key it has to the next, in its own name.
     pub fn rotate(&mut self, epoch: Epoch, roster: Vec<RosterEntry>) -> (BlobId, Rotation, EpochSecret) {
-        let blob_id = self.blob_id();
         let next = EpochSecret::generate(&mut self.rng);
+        let blob_id = self.blob_id();
+        (blob_id, self.rotate_to(&next, epoch, blob_id, roster), next)
+    }
+
+    /// The same, to a secret and under an id that are given.
+    pub fn rotate_to(
+        &mut self,
+        next: &EpochSecret,
+        epoch: Epoch,
+        blob_id: BlobId,
+        roster: Vec<RosterEntry>,
+    ) -> Rotation {
         let context =
             RotationContext { group_id: self.group(), epoch: epoch + 1, sender: self.id(), blob_id };
         let content = RotationContent { roster, removed: Vec::new(), history: true };
         let keys = self.secrets.get(&epoch).expect("a key that it has").keys();
-        let rotation = seal_rotation(&keys, &self.secret, &next, &context, &content, &mut self.rng)
-            .expect("a rotation of its own");
-        (blob_id, rotation, next)
+        seal_rotation(&keys, &self.secret, next, &context, &content, &mut self.rng).expect("a rotation")
+    }
+
+    /// Signs a rotation that it has changed, with the key of an epoch, in anybody's name.
+    pub fn sign(&self, epoch: Epoch, rotation: &mut Rotation, sender: &DeviceId, blob_id: &BlobId) {
+        let secret = self.secrets.get(&epoch).expect("a key that it has");
+        let mut seed = [0; 32];
+        Hkdf::<Sha256>::new(None, secret.expose_bytes())
+            .expand(b"sync-relay auth seed v1", &mut seed)
+            .expect("32 bytes");
+        let hash = rotation.content_hash(sender, blob_id);
+        let transcript = rotation_transcript(&self.group(), rotation.epoch, &rotation.auth_key, &hash);
+        rotation.signature = SigningKey::from_bytes(&seed).sign(&transcript).to_bytes();
+    }
+
+    /// The same keys in other hands.
+    pub fn in_hands_of(&self, secret: DeviceSecret) -> Self {
+        let (secrets, invite) = (self.secrets.clone(), self.invite.clone());
+        Self { secret, secrets, invite, rng: ChaCha20Rng::from_seed([78; 32]), ids: 100 }
     }
 
     /// The same roster as in its invite, itself included.
     pub fn roster(&self) -> Vec<RosterEntry> {
         self.invite.roster.clone()
+    }
+
+    /// Whether it can read a name that lies at the relay.
+    pub fn reads_name(&self, device: &DeviceId, sealed: &[u8]) -> bool {
+        let group = self.group();
+        self.secrets.iter().any(|(epoch, secret)| {
+            sync_e2ee::open_name(&secret.keys(), &group, *epoch, device, sealed).is_ok()
+        })
     }
 }

@@ -34,6 +34,10 @@ pub struct Say {
 pub type View = Box<dyn FnMut(usize, Vec<StoredBlob>) -> Vec<StoredBlob>>;
 /// What is said instead; nothing, if that is empty.
 pub type Words = Box<dyn FnMut(Say) -> Vec<Message>>;
+/// Changes who speaks, and for which group.
+pub type Envelopes = Box<dyn FnMut(&mut Envelope)>;
+/// Why a device's request is refused, and not served.
+pub type Refuse = Box<dyn FnMut(usize, &Message) -> Option<ErrorCode>>;
 
 /// A device, as the relay knows it.
 #[derive(Debug, Clone)]
@@ -46,6 +50,7 @@ struct Known {
 
 #[derive(Debug)]
 enum Conn {
+    Accepted,
     Answering(Box<Responder>),
     Open { channel: Box<Channel>, device: DeviceId, epoch: Option<Epoch> },
 }
@@ -64,6 +69,10 @@ pub struct Liar {
     pub view: Option<View>,
     /// Other words for some.
     pub words: Option<Words>,
+    /// Refusals for some.
+    pub refuse: Option<Refuse>,
+    /// Other envelopes around what it says.
+    pub envelopes: Option<Envelopes>,
     /// Whether it lets in, and takes pushes from, whoever was removed.
     pub helps_removed: bool,
     /// Every message that a client has sent, body by body: what a relay can look at.
@@ -99,6 +108,8 @@ impl Liar {
             key_log: None,
             view: None,
             words: None,
+            refuse: None,
+            envelopes: None,
             helps_removed: false,
             heard: Vec::new(),
             secret: RelaySecret::from_bytes([200; 32]),
@@ -125,6 +136,8 @@ impl Liar {
     pub fn be_honest(&mut self) {
         self.view = None;
         self.words = None;
+        self.refuse = None;
+        self.envelopes = None;
         self.helps_removed = false;
     }
 
@@ -143,6 +156,21 @@ impl Liar {
         self
     }
 
+    /// Refuses some requests.
+    pub fn refuse(
+        &mut self,
+        refuse: impl FnMut(usize, &Message) -> Option<ErrorCode> + 'static,
+    ) -> &mut Self {
+        self.refuse = Some(Box::new(refuse));
+        self
+    }
+
+    /// Speaks for others.
+    pub fn forge_envelopes(&mut self, envelopes: impl FnMut(&mut Envelope) + 'static) -> &mut Self {
+        self.envelopes = Some(Box::new(envelopes));
+        self
+    }
+
     /// Everything is gone: another database.
     pub fn wipe(&mut self, store: u8) {
         self.log.clear();
@@ -150,6 +178,11 @@ impl Liar {
         self.key_log = None;
         self.known.clear();
         self.store_id = StoreId([store; 16]);
+    }
+
+    /// The names that lie here, sealed.
+    pub fn names(&self) -> impl Iterator<Item = (&DeviceId, &[u8])> {
+        self.known.iter().filter(|(_, known)| !known.revoked).map(|(id, known)| (id, known.name.as_slice()))
     }
 
     /// The newest cursor of the log.
@@ -201,6 +234,7 @@ impl Liar {
 
     pub(super) fn accept(&mut self, from: Number) {
         self.hang_up(from);
+        self.conns.insert(from, Conn::Accepted);
     }
 
     /// Closes a connection.
@@ -213,7 +247,9 @@ impl Liar {
     pub(super) fn frame(&mut self, from: Number, frame: &[u8], now: UnixMs) {
         self.now = now;
         match self.conns.remove(&from) {
-            None => {
+            // It was on its way when the connection was closed.
+            None => {}
+            Some(Conn::Accepted) => {
                 let (responder, second) =
                     Responder::answer(&self.secret, [7; 32], frame).expect("a first message");
                 self.conns.insert(from, Conn::Answering(Box::new(responder)));
@@ -247,6 +283,9 @@ impl Liar {
         nonce: Nonce,
         request: Message,
     ) {
+        if let Some(code) = self.refuse.as_mut().and_then(|refuse| refuse(from, &request)) {
+            return self.answer(from, nonce, request, ErrorBody::new(code).into());
+        }
         let answer = match (request.clone(), epoch) {
             (Message::Hello(hello), None) => {
                 self.hello(from, device, nonce, &hello);
@@ -312,6 +351,21 @@ impl Liar {
 
     /// What an honest relay checks before it lets a device in.
     fn admit(&mut self, from: Number, device: DeviceId, hello: &Hello) -> Result<(), ErrorCode> {
+        if !self.helps_removed {
+            self.check_membership(from, device, hello)?;
+        }
+        let known = self.known.entry(device).or_insert_with(|| Known {
+            name: Vec::new(),
+            acked: Cursor::ZERO,
+            epoch: hello.epoch,
+            revoked: false,
+        });
+        known.name.clone_from(&hello.device_name);
+        known.epoch = known.epoch.max(hello.epoch);
+        Ok(())
+    }
+
+    fn check_membership(&mut self, from: Number, device: DeviceId, hello: &Hello) -> Result<(), ErrorCode> {
         if let Some(log) = &hello.key_log {
             log.verify(&hello.group_id).map_err(|_| ErrorCode::Unauthenticated)?;
             let longer = self.key_log.as_ref().is_none_or(|known| known.links.len() < log.links.len());
@@ -332,25 +386,12 @@ impl Liar {
         };
         proof.verify(&key, &hello.proof).map_err(|_| ErrorCode::Unauthenticated)?;
         let newest = self.epoch();
-        if !self.helps_removed {
-            match self.known.get(&device) {
-                Some(known) if known.revoked => return Err(ErrorCode::DeviceRevoked),
-                Some(known) if hello.epoch < newest && known.epoch < newest => {
-                    return Err(ErrorCode::EpochStale);
-                }
-                None if hello.epoch < newest => return Err(ErrorCode::DeviceRevoked),
-                Some(_) | None => {}
-            }
+        match self.known.get(&device) {
+            Some(known) if known.revoked => Err(ErrorCode::DeviceRevoked),
+            Some(known) if hello.epoch < newest && known.epoch < newest => Err(ErrorCode::EpochStale),
+            None if hello.epoch < newest => Err(ErrorCode::DeviceRevoked),
+            Some(_) | None => Ok(()),
         }
-        let known = self.known.entry(device).or_insert_with(|| Known {
-            name: Vec::new(),
-            acked: Cursor::ZERO,
-            epoch: hello.epoch,
-            revoked: false,
-        });
-        known.name.clone_from(&hello.device_name);
-        known.epoch = known.epoch.max(hello.epoch);
-        Ok(())
     }
 
     fn ack(&mut self, device: DeviceId, cursor: Cursor) {
@@ -403,6 +444,15 @@ impl Liar {
                 payload: blob.payload.filter(|_| size <= MAX_INLINE_NOTIFY),
             };
             self.say(number, notify);
+        }
+    }
+
+    /// Tells a device of the newest blob, as it is shown the log.
+    pub(super) fn tell_newest(&mut self, to: Number) {
+        let online = self.online().iter().any(|(number, _)| *number == to);
+        if let Some(blob) = self.shown(to).pop().filter(|_| online) {
+            let StoredBlob { blob_id, cursor, sender_id, timestamp, .. } = blob;
+            self.say(to, Notify { blob_id, cursor, sender_id, timestamp, size: 0, payload: None });
         }
     }
 
@@ -490,7 +540,7 @@ impl Liar {
     fn online(&self) -> Vec<(Number, DeviceId)> {
         let device = |(number, conn): (&Number, &Conn)| match conn {
             Conn::Open { device, epoch: Some(_), .. } => Some((*number, *device)),
-            Conn::Open { .. } | Conn::Answering(_) => None,
+            Conn::Open { .. } | Conn::Accepted | Conn::Answering(_) => None,
         };
         self.conns.iter().filter_map(device).collect()
     }
@@ -524,7 +574,19 @@ impl Liar {
             let Some(Conn::Open { channel, .. }) = self.conns.get_mut(&to) else { return };
             // What is said besides the answer is no answer.
             let nonce = if n == 0 { nonce } else { Nonce([n as u8; 24]) };
-            let bytes = Envelope::seal(&message, sender, self.group, self.now, nonce);
+            let mut envelope = Envelope {
+                msg_type: message.msg_type(),
+                sender_id: sender,
+                group_id: self.group,
+                cursor: message.about(),
+                timestamp: self.now,
+                nonce,
+            };
+            if let Some(forge) = &mut self.envelopes {
+                forge(&mut envelope);
+            }
+            let Envelope { sender_id, group_id, timestamp, nonce, .. } = envelope;
+            let bytes = Envelope::seal(&message, sender_id, group_id, timestamp, nonce);
             let frames = channel.seal(&bytes).expect("an envelope that can be sent");
             self.outgoing.extend(frames.into_iter().map(|frame| (to, Out::Frame(frame))));
         }

@@ -277,12 +277,13 @@ fn an_answer_to_another_question_is_refused() {
 #[test]
 fn a_flood_of_refusals_delays_and_loses_nothing() {
     let mut world = World::new(2);
-    world.relay.lie(|say| match say.request {
-        Some(Message::Hello(_)) | None => vec![say.message],
-        Some(_) if say.to == 0 => {
-            vec![ErrorBody::new(ErrorCode::Unavailable).retry_after_ms(u32::MAX).into()]
-        }
-        Some(_) => vec![say.message],
+    world.relay.refuse(|from, request| match request {
+        Message::Hello(_) => None,
+        _ => (from == 0).then_some(ErrorCode::Unavailable),
+    });
+    world.relay.lie(|say| match say.message {
+        Message::Error(error) => vec![error.retry_after_ms(u32::MAX).into()],
+        message => vec![message],
     });
     let data = world.push(0);
     assert_eq!(world.devices[0].engine.status().pending_push, 1);
@@ -305,9 +306,9 @@ fn a_relay_that_answers_every_pull_with_a_refusal_is_told_apart_from_an_empty_on
     let mut world = World::new(2);
     world.disconnect(1);
     world.push(0);
-    world.relay.lie(|say| match say.request {
-        Some(Message::Pull(_)) => vec![ErrorBody::new(ErrorCode::Unavailable).into()],
-        _ => vec![say.message],
+    world.relay.refuse(|_, request| match request {
+        Message::Pull(_) => Some(ErrorCode::Unavailable),
+        _ => None,
     });
     world.connect(1);
     let id = world.command(1, Command::Read { limit: 0, has: None });

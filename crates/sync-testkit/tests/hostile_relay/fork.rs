@@ -2,7 +2,7 @@
 
 use sync_engine::Event;
 use sync_testkit::liar::{World, renumber};
-use sync_types::{Cursor, ErrorBody, ErrorCode, Message, StoreId};
+use sync_types::{Cursor, ErrorCode, Message, StoreId};
 
 use crate::tools::{forked, no_alarms, says, says_only};
 
@@ -16,13 +16,13 @@ fn two_blobs_at_one_cursor_are_a_fork() {
     world.push(1);
     let at = world.relay.newest();
     world.push(0);
-    world.relay.lie(|say| match say.request {
-        // Until its push is stored, device 0 gets no news.
-        Some(Message::Pull(_)) if say.to == 0 => vec![ErrorBody::new(ErrorCode::Unavailable).into()],
-        _ => vec![say.message],
+    // Until its push is stored, device 0 gets no news.
+    world.relay.refuse(|from, request| match request {
+        Message::Pull(_) if from == 0 => Some(ErrorCode::Unavailable),
+        _ => None,
     });
     world.connect(0);
-    world.relay.words = None;
+    world.relay.refuse = None;
     world.wait(5);
     // Device 3 is shown the two the other way round.
     world.relay.lie_about_log(move |to, mut log| {

@@ -2,7 +2,7 @@
 
 use sync_engine::{Command, Event, Reply, StopReason};
 use sync_testkit::liar::{World, into_stub, renumber};
-use sync_types::{Cursor, ErrorBody, ErrorCode, Message};
+use sync_types::{Cursor, ErrorCode, Message};
 
 use crate::tools::{cursor, no_alarms, only_truncated, roster};
 
@@ -116,11 +116,9 @@ fn who_joins_without_history_reads_what_comes() {
 fn two_that_rotate_at_once_both_have_their_way() {
     let mut world = World::new(3);
     let mut refused = false;
-    world.relay.lie(move |say| match say.request {
-        Some(Message::Rotate(_)) if !std::mem::replace(&mut refused, true) => {
-            vec![ErrorBody::new(ErrorCode::Behind).into()]
-        }
-        _ => vec![say.message],
+    world.relay.refuse(move |_, request| match request {
+        Message::Rotate(_) if !std::mem::replace(&mut refused, true) => Some(ErrorCode::Behind),
+        _ => None,
     });
     assert!(matches!(world.remove(0, &[]), Ok(Reply::Done)));
     assert!(matches!(world.remove(1, &[2]), Ok(Reply::Done)));

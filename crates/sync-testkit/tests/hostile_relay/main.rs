@@ -6,8 +6,13 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, clippy::wildcard_enum_match_arm)]
 
 mod answers;
+mod faults;
 mod fork;
 mod honest;
+mod limits;
 mod log;
+mod removed;
 mod reset;
+mod roster;
+mod rotation;
 mod tools;

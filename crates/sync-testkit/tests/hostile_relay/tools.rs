@@ -66,3 +66,14 @@ pub fn says_only(world: &mut World, n: usize, what: impl Fn(&Event) -> bool) {
     let alarms = world.alarms(n);
     assert!(!alarms.is_empty() && alarms.iter().all(what), "device {n} says {alarms:?}");
 }
+
+/// What the devices are called, as a device tells its user.
+pub fn names(world: &mut World, n: usize) -> Vec<(DeviceId, Option<String>)> {
+    match world.ask(n, Command::Devices) {
+        Ok(Reply::Devices(devices)) => devices
+            .into_iter()
+            .map(|device| (device.device_id, device.name.map(|name| name.to_string())))
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
