@@ -54,6 +54,8 @@ export interface InviteHandle {
   readonly code: string;
   /** The link to press, or to show as a QR. */
   readonly link: string;
+  /** The URL for a QR that an app with a scheme of its own reads: `SCHEME://sync?invite=…`. */
+  appUrl(scheme: string): string;
   readonly expiresAt: Date;
 }
 
@@ -191,6 +193,7 @@ export type ErrorCode =
 
 /** Every promise of this package rejects with one of these. Its `message` says what a person can do. */
 export class SyncError extends Error {
+  private constructor();
   readonly name: "SyncError";
   readonly code: ErrorCode;
   /** How long to wait before trying again, in milliseconds, where the relay says so. */
@@ -199,6 +202,7 @@ export class SyncError extends Error {
 
 /** One device, in use. All tabs that open the same store are the same device. */
 export class SyncClient {
+  private constructor();
   /** Uses the device of the store, and makes it when there is none. Asks the browser not to evict it.
    *  Rejects with INSECURE_CONTEXT on pages without one, and UNSUPPORTED_BROWSER where something else is missing. */
   static open(options?: OpenOptions): Promise<SyncClient>;

@@ -1,5 +1,7 @@
 /** What the device says, as an app gets it. */
 
+import { badArgument } from "./errors.js";
+
 /** What takes an invite back. @type {WeakMap<object, any>} */
 const revocations = new WeakMap();
 
@@ -19,8 +21,12 @@ export function device({ lastSeen, ...rest }) {
 }
 
 /** @param {any} made */
-export function invite({ code, link, expiresAt, revocation }) {
-  const handle = Object.freeze({ code, link, expiresAt: new Date(expiresAt) });
+export function invite({ code, link, appUrl, expiresAt, revocation }) {
+  const withScheme = (/** @type {string} */ scheme) => {
+    if (/^[a-z][a-z0-9+.-]*$/i.test(scheme)) return scheme + appUrl;
+    throw badArgument("a scheme is letters, digits and + . -");
+  };
+  const handle = Object.freeze({ code, link, appUrl: withScheme, expiresAt: new Date(expiresAt) });
   revocations.set(handle, revocation);
   return handle;
 }

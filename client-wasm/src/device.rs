@@ -222,7 +222,7 @@ impl Device {
         self.done(Command::TrustRelay(key.ok_or(Error::Argument("this is no key of a relay"))?)).await
     }
 
-    /// Makes an invite: `{code, link, expiresAt, revocation}`.
+    /// Makes an invite: `{code, link, appUrl, expiresAt, revocation}`; `appUrl` lacks its scheme.
     ///
     /// # Errors
     /// When there is no connection, or the relay refuses.
@@ -232,6 +232,7 @@ impl Device {
         Ok(object([
             ("code", made.code.into()),
             ("link", made.link.into()),
+            ("appUrl", made.app_url.into()),
             ("expiresAt", values::time(made.expires_at)),
             ("revocation", made.revocation.to_js()),
         ]))

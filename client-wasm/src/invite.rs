@@ -56,6 +56,8 @@ impl Revocation {
 pub(crate) struct Made {
     pub(crate) code: String,
     pub(crate) link: String,
+    /// The URL for apps, without its scheme.
+    pub(crate) app_url: String,
     pub(crate) expires_at: UnixMs,
     pub(crate) revocation: Revocation,
 }
@@ -72,7 +74,7 @@ impl Device {
         let code = InviteCode::generate(&mut rng()?);
         let (lookup, key) = in_worker(self.derive(), &code).await?;
         let sealed = self.seal_invite(lookup, key.clone()).await?;
-        let SealedInvite { payload, expires, relay, relay_key: _ } = sealed;
+        let SealedInvite { payload, expires, relay, relay_key } = sealed;
         let Left { revoke_token, expires_at } =
             http::leave_invite(&relay, &lookup, &payload, expires).await?;
         let revocation =
@@ -80,8 +82,11 @@ impl Device {
         self.remember(Some(&revocation)).await?;
         // The relay may be reached from here under an address that means nothing elsewhere.
         let relay = http::public_url(&relay).await;
+        let target = InviteTarget { relay, relay_key, lookup, key };
+        let app_url = target.expose_app_url("");
+        let InviteTarget { relay, lookup, key, .. } = target;
         let link = JoinLink { page: relay.clone(), relay, lookup, key }.expose_text();
-        Ok(Made { code: code.expose_text(), link, expires_at, revocation })
+        Ok(Made { code: code.expose_text(), link, app_url, expires_at, revocation })
     }
 
     pub(crate) async fn take_back(&self, revocation: &JsValue) -> Result<(), Error> {

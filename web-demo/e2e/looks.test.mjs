@@ -7,7 +7,7 @@ import { test } from "node:test";
 import AxeBuilder from "@axe-core/playwright";
 
 import { profile, useBrowser } from "./lib/browser.mjs";
-import { Notebook, pair } from "./lib/notebook.mjs";
+import { Notebook } from "./lib/notebook.mjs";
 import { Relay } from "./lib/relay.mjs";
 
 useBrowser();
@@ -87,19 +87,4 @@ test("a person with a keyboard alone starts, writes and invites", async (t) => {
   await keyboard.press("Escape");
   await notebook.get("invite-dialog").waitFor({ state: "hidden" });
   assert.equal(await focused(), "invite", "focus returns to where it was");
-});
-
-test("the QR code of an invite is its link", async (t) => {
-  const relay = await Relay.start(t);
-  const notebook = await Notebook.open(await profile(t), relay.url);
-  await notebook.start("Laptop");
-  const { link } = await notebook.invite();
-  // Read by the page's own reader, from a picture, as a camera would give it.
-  const picture = await notebook.get("invite-qr").screenshot();
-  const scanner = await Notebook.open(await profile(t), relay.url);
-  await scanner.get("scan").click();
-  await scanner.get("scan-file").setInputFiles({ name: "qr.png", mimeType: "image/png", buffer: picture });
-  await scanner.join("Phone");
-  await notebook.get("invite-joined").waitFor();
-  assert.match(link, /#v1\./);
 });

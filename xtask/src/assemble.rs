@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::page::build_wasm;
+use crate::page::{BUDGET, build_wasm};
 use crate::run::root;
 
 /// What a version consists of: a folder of this repository, and where it goes.
@@ -44,7 +44,7 @@ fn assemble(root: &Path, client: &Path) -> Result<PathBuf> {
     collect(client, CLIENT, &mut parts)?;
     // Beside its fixed place, where the browser looks for it, also with the rest of the version, for off-line starts.
     parts.insert(ICON.to_owned(), fs::read(source.join("icons").join(ICON))?);
-    parts.retain(|name, _| !name.ends_with(".d.ts") && !name.ends_with("package.json"));
+    parts.retain(|name, _| !name.ends_with(".d.ts") && !name.starts_with("sync/LICENSE"));
     ensure!(parts.contains_key("sync/index.js"), "{} holds no index.js", client.display());
 
     let read = |name: &str| {
@@ -69,8 +69,29 @@ fn assemble(root: &Path, client: &Path) -> Result<PathBuf> {
         compress(&mut files)?;
         write(&dist, &files)?;
     }
+    weigh(&dist)?;
     println!("{} holds version {version}", dist.display());
     Ok(dist)
+}
+
+/// Prints what a browser loads of the page, compressed, and fails when that is too much.
+fn weigh(dist: &Path) -> Result<()> {
+    let mut files = Files::new();
+    collect(&dist.join("assets"), "", &mut files)?;
+    let (mut start, mut later) = (0, 0);
+    for (name, bytes) in &files {
+        // The smaller of both forms.
+        let compressed = files.get(&format!("{name}.br")).unwrap_or(bytes).len();
+        if !name.ends_with(".js") && !name.ends_with(".wasm") {
+            continue;
+        }
+        let when = if is_for_later(name) { &mut later } else { &mut start };
+        *when += compressed;
+    }
+    println!("the page starts with {start} bytes of wasm and JavaScript, with brotli, of at most {BUDGET}");
+    println!("and loads {later} more when QR codes are drawn or read, and codes derived");
+    ensure!(start <= BUDGET, "the page starts with {} bytes too much", start - BUDGET);
+    Ok(())
 }
 
 /// The files of a folder and those below it.
@@ -109,12 +130,15 @@ fn fill(template: &str, mark: &str, with: &str, version: &str) -> Result<Vec<u8>
 
 /// The modules that the page starts with, so that none waits for another to name it.
 fn preload(parts: &Files) -> String {
-    let starts = |name: &&String| {
-        let ours = !name.starts_with("vendor/") && name.as_str() != "fragment.js";
-        name.ends_with(".js") && ours && !name.contains("worker")
-    };
+    let starts =
+        |name: &&String| name.ends_with(".js") && !is_for_later(name) && name.as_str() != "fragment.js";
     let line = |name| format!("    <link rel=\"modulepreload\" href=\"assets/{VERSION}/{name}\">\n");
     parts.keys().filter(starts).map(line).collect()
+}
+
+/// Whether the page works before it has this.
+fn is_for_later(name: &str) -> bool {
+    name.contains("vendor/") || name.contains("worker")
 }
 
 /// What the page needs off-line, as JavaScript.

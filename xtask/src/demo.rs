@@ -24,8 +24,10 @@ pub(crate) fn show_and_wait() -> Result<()> {
     println!("A relay is running at {url} in {}.", stage.folder.path().display());
     let mut init = stage.first();
     run::output(init.args(["init", "--name", "First device", "--relay", &url]))?;
-    println!("\nOpen the link below in a browser, and press Join.");
-    println!("Or, in a second terminal, type these (CODE is the one below):\n");
+    if stage.page {
+        println!("\nOpen the link below in a browser, and press Join.");
+    }
+    println!("\nIn a second terminal, type these (CODE is the one below):\n");
     let second =
         format!("SYNC_KEYCHAIN=off {} --home {}", stage.cli.display(), stage.home("second").display());
     println!("    alias second='{second}'");
@@ -80,17 +82,20 @@ struct Stage {
     relay: Relay,
     folder: tempfile::TempDir,
     cli: PathBuf,
+    /// Whether the relay has its page, which needs more than Rust to build.
+    page: bool,
 }
 
 impl Stage {
     fn set() -> Result<Self> {
         println!("Building the page, the relay and the command line …");
-        assemble::build()?;
+        let page =
+            assemble::build().inspect_err(|error| println!("The relay has no page: {error:#}")).is_ok();
         show(&mut cargo(["build", "--quiet", "--package", "sync-relay", "--package", "sync-cli", "--bins"]))?;
         let built = target_dir()?.join("debug");
         let folder = tempfile::Builder::new().prefix("sync-relay-demo-").tempdir()?;
         let relay = Relay::start(&built.join("sync-relay"), folder.path())?;
-        Ok(Self { relay, folder, cli: built.join("sync-cli") })
+        Ok(Self { relay, folder, cli: built.join("sync-cli"), page })
     }
 
     fn home(&self, device: &str) -> PathBuf {

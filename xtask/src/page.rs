@@ -9,8 +9,9 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::run::{cargo, root, show, target_dir};
 use crate::wasm::ensure_target;
 
-/// What a browser may have to load of the client, wasm and JavaScript together, compressed.
-const BUDGET: usize = 250_000;
+/// What a browser may have to load before it works, wasm and JavaScript together, compressed: of the client
+/// alone, and of the page with it.
+pub(crate) const BUDGET: usize = 250_000;
 /// The name of what is built.
 const MODULE: &str = "sync_client_wasm";
 
@@ -37,6 +38,9 @@ pub(crate) fn build_wasm() -> Result<PathBuf> {
     for file in files(&root().join("client-wasm/js"))? {
         let name = file.file_name().context("a file has a name")?;
         fs::copy(&file, package.join(name))?;
+    }
+    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        fs::copy(root().join(licence), package.join(licence))?;
     }
     weigh(&package)?;
     Ok(package)

@@ -14,18 +14,29 @@ const ARGS = [
   "--disable-sync",
 ];
 
-let browser;
+let shared;
+
+const launch = (more = []) =>
+  chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...ARGS, ...more] });
 
 /** Call at the top of a test file. */
 export function useBrowser() {
   before(async () => {
-    browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGS });
+    shared = await launch();
   });
-  after(() => browser.close());
+  after(() => shared.close());
+}
+
+/** A browser whose camera shows a film: a file in the Y4M format. */
+export async function browserThatSees(t, film) {
+  const camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+  const browser = await launch([...camera, `--use-file-for-fake-video-capture=${film}`]);
+  t.after(() => browser.close());
+  return browser;
 }
 
 /** A profile of its own. What its pages complain of fails the test. */
-export async function profile(t, options = {}) {
+export async function profile(t, options = {}, browser = shared) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, ...options });
   context.setDefaultTimeout(30_000);
   const errors = [];
