@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use axum::http::HeaderName;
 use etcetera::BaseStrategy;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -12,6 +13,8 @@ use sync_relay_core::{GroupCreation, Policy};
 use sync_types::RelayUrl;
 use sync_types::limits::SEAL_OVERHEAD;
 
+use crate::caller::Proxies;
+use crate::network::{self, Network};
 use crate::units::{ByteSize, Seconds};
 
 /// Smallest useful bound of a blob, in bytes: what announces a device must fit.
@@ -70,6 +73,11 @@ pub struct Server {
     pub public_url: Option<String>,
     /// A name for people. Default: `sync-relay`.
     pub name: String,
+    /// Proxies that are believed when they say for whom they speak. Default: this machine.
+    #[serde(deserialize_with = "network::list")]
+    pub trusted_proxies: Vec<Network>,
+    /// The header in which they say it. Default: `CF-Connecting-IP`.
+    pub client_ip_header: String,
 }
 
 impl Default for Server {
@@ -79,6 +87,8 @@ impl Default for Server {
             max_connections: 1000,
             public_url: None,
             name: "sync-relay".to_owned(),
+            trusted_proxies: Network::loopback(),
+            client_ip_header: "CF-Connecting-IP".to_owned(),
         }
     }
 }
@@ -140,17 +150,43 @@ impl core::fmt::Debug for Groups {
     }
 }
 
-/// `[limits]`: how fast.
+/// `[limits]`: how fast, and how many. 0 is no limit, but for `messages_per_minute` and `max_strangers`.
+///
+/// Those per address count an IPv6 address by its first 64 bits, and leave alone who comes from the relay's
+/// own machine through no proxy.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Messages of one device in a minute. Default: 100.
     pub messages_per_minute: u32,
+    /// Sockets at once that have not shown to be a member's. Default: 256.
+    pub max_strangers: u32,
+    /// Connections to `/sync` of one address at once. Default: 10.
+    pub connections_per_ip: u32,
+    /// Connections to `/sync` that one address may begin in a minute. Default: 60.
+    pub sessions_per_minute: u32,
+    /// New groups of one address in an hour. Default: 20.
+    pub groups_per_hour: u32,
+    /// Invites that one address may lay down in a minute. Default: 5.
+    pub invites_per_minute: u32,
+    /// Invites that one address may ask for in a minute. Default: 10.
+    pub invite_claims_per_minute: u32,
+    /// Of those, invites that are not there. Default: 3.
+    pub invite_misses_per_minute: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { messages_per_minute: 100 }
+        Self {
+            messages_per_minute: 100,
+            max_strangers: 256,
+            connections_per_ip: 10,
+            sessions_per_minute: 60,
+            groups_per_hour: 20,
+            invites_per_minute: 5,
+            invite_claims_per_minute: 10,
+            invite_misses_per_minute: 3,
+        }
     }
 }
 
@@ -201,6 +237,16 @@ impl Config {
         }
     }
 
+    /// Which proxies are believed.
+    pub(crate) fn proxies(&self) -> Result<Proxies, ConfigError> {
+        let wrong = |_| ConfigError::Value {
+            key: "server.client_ip_header",
+            must: "the name of a header, such as X-Forwarded-For",
+        };
+        let header = self.server.client_ip_header.parse::<HeaderName>().map_err(wrong)?;
+        Ok(Proxies::new(self.server.trusted_proxies.clone(), header))
+    }
+
     /// Refuses what could not work.
     pub fn check(&self) -> Result<(), ConfigError> {
         let value = |key, must| Err(ConfigError::Value { key, must });
@@ -217,6 +263,10 @@ impl Config {
         if self.server.max_connections == 0 {
             return value("server.max_connections", "at least 1");
         }
+        if self.limits.max_strangers == 0 {
+            return value("limits.max_strangers", "at least 1");
+        }
+        self.proxies()?;
         if self.server.public_url.as_ref().is_some_and(|url| url.parse::<RelayUrl>().is_err()) {
             return value("server.public_url", "an address such as https://relay.example");
         }
@@ -247,13 +297,19 @@ fn at_most_u32(value: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use figment::error::Kind;
+
     use super::*;
 
-    fn load(text: &str) -> Result<Config, String> {
+    fn read(text: &str) -> Result<Config, ConfigError> {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("relay.toml");
         std::fs::write(&file, text).unwrap();
-        Config::load(Some(&file)).map_err(|error| error.to_string())
+        Config::load(Some(&file))
+    }
+
+    fn load(text: &str) -> Result<Config, String> {
+        read(text).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -280,8 +336,43 @@ mod tests {
         let example = load(text).unwrap();
         assert_eq!(format!("{example:?}"), format!("{:?}", Config::default()));
         // What is commented out there exists, too.
-        let uncommented = text.replace("# public_url", "public_url").replace("# database", "database");
-        load(&uncommented.replace("# access_token", "access_token")).unwrap();
+        load(&uncommented()).unwrap();
+    }
+
+    /// The example with everything set that it names.
+    fn uncommented() -> String {
+        let is_setting = |line: &str| {
+            let key = line.split_once(" = ").map_or("", |(key, _)| key);
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        };
+        let text = include_str!("../relay.example.toml").lines();
+        let text = text.map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line));
+        text.map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn the_example_has_every_setting_and_says_something_of_each() {
+        let text = uncommented();
+        // Whoever meets a field that is none says which there are.
+        let fields = |toml: &str| {
+            let Err(ConfigError::Read(error)) = read(toml) else { panic!("{toml}") };
+            let Kind::UnknownField(_, fields) = error.kind else { panic!("{error}") };
+            fields
+        };
+        let sections = fields("nonsense = 1\n");
+        assert!(sections.len() >= 4, "{sections:?}");
+        for section in sections {
+            let (_, rest) = text.split_once(&format!("[{section}]\n")).expect(section);
+            let body = rest.split("\n[").next().unwrap();
+            let settings = fields(&format!("[{section}]\nnonsense = 1\n"));
+            assert!(!settings.is_empty());
+            for setting in settings {
+                let lines: Vec<_> = body.lines().collect();
+                let at = lines.iter().position(|line| line.starts_with(&format!("{setting} = ")));
+                let at = at.unwrap_or_else(|| panic!("{section}.{setting} is not in the example"));
+                assert!(at > 0 && lines[at - 1].starts_with("# "), "nothing is said of {section}.{setting}");
+            }
+        }
     }
 
     #[test]
@@ -305,6 +396,9 @@ mod tests {
             ("[storage]\nmax_blob_size = 1\n", "storage.max_blob_size"),
             ("[limits]\nmessages_per_minute = 0\n", "limits.messages_per_minute"),
             ("[server]\npublic_url = \"relay.example\"\n", "server.public_url"),
+            ("[server]\nclient_ip_header = \"two words\"\n", "server.client_ip_header"),
+            ("[server]\ntrusted_proxies = [\"localhost\"]\n", "trusted_proxies"),
+            ("[limits]\nmax_strangers = 0\n", "limits.max_strangers"),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(named), "{text:?} gave {error:?}");

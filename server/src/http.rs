@@ -8,14 +8,17 @@ mod problem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::accept::Arrived;
 use crate::relay::Relay;
 use crate::socket;
 use page::Page;
@@ -41,8 +44,9 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
         .route("/.well-known/sync-relay", get(info::well_known))
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(relay)
+        .with_state(Arc::clone(&relay))
         .merge(page::routes(Page::embedded()))
+        .layer(from_fn_with_state(relay, identify))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
         .layer(cors())
@@ -50,6 +54,19 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(header(header::CACHE_CONTROL, "no-store"))
         .layer(header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+}
+
+/// Notes whose request it is.
+async fn identify(
+    State(relay): State<Arc<Relay>>,
+    Extension(arrived): Extension<Arrived>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = relay.proxies.caller(arrived.peer, request.headers());
+    arrived.guest.is_of(caller.counted);
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 async fn method_not_allowed() -> Problem {

@@ -16,11 +16,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+mod caller;
 mod clock;
 mod config;
 mod fanout;
 mod http;
+mod lobby;
 mod memory;
+mod network;
+mod rations;
 #[cfg(feature = "record")]
 pub mod record;
 mod relay;
@@ -30,5 +34,6 @@ mod units;
 mod writer;
 
 pub use config::{Config, ConfigError, Groups, Limits, Server, Storage};
+pub use network::{Network, NetworkError};
 pub use relay::{ServeError, serve};
 pub use units::{ByteSize, Seconds};

@@ -10,11 +10,14 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::accept::{self, Sockets};
+use crate::caller::Proxies;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::fanout::Fanout;
 use crate::http;
+use crate::lobby::Lobby;
 use crate::memory::Budget;
+use crate::rations::Rations;
 use crate::sqlite::{OpenError, SqliteStore};
 use crate::writer::Writer;
 
@@ -27,8 +30,6 @@ const MAX_INPUT: usize = 64 << 20;
 /// Unsent pages of all sessions together, in bytes.
 const MAX_OUTPUT: usize = 64 << 20;
 
-/// Sockets beside those of `max_connections`: for requests, and for telling that the relay is full.
-const MORE_SOCKETS: usize = 256;
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
@@ -57,7 +58,12 @@ pub(crate) struct Relay {
     pub(crate) input: Budget,
     pub(crate) output: Budget,
     pub(crate) max_connections: u32,
-    pub(crate) connections: Arc<Semaphore>,
+    /// Places of members' connections.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) rations: Arc<Rations>,
+    /// Threads that may work for strangers: checking a long key log takes a while.
+    pub(crate) entrance: Semaphore,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -66,9 +72,9 @@ impl Relay {
         &self.identity.policy
     }
 
-    /// Open connections to `/sync`.
+    /// Members' connections to `/sync`.
     pub(crate) fn connected(&self) -> usize {
-        self.max_connections as usize - self.connections.available_permits()
+        self.max_connections as usize - self.places.available_permits()
     }
 }
 
@@ -104,7 +110,9 @@ pub async fn serve(
         "the relay runs"
     );
     let max_connections = config.server.max_connections;
-    let connections = Arc::new(Semaphore::new(max_connections as usize));
+    let places = Arc::new(Semaphore::new(max_connections as usize));
+    let proxies = Arc::new(config.proxies()?);
+    let lobby = Lobby::new(config.limits.max_strangers);
     let relay = Arc::new(Relay {
         identity: Arc::new(identity),
         public_url: config.server.public_url,
@@ -115,11 +123,14 @@ pub async fn serve(
         input: Budget::of(MAX_INPUT),
         output: Budget::of(MAX_OUTPUT),
         max_connections,
-        connections: Arc::clone(&connections),
+        places: Arc::clone(&places),
+        proxies: Arc::clone(&proxies),
+        rations: Arc::new(Rations::new(&config.limits)),
+        entrance: Semaphore::new(half_of_the_processors()),
         stopping: stopping.clone(),
     });
 
-    let sockets = Sockets { most: max_connections as usize + MORE_SOCKETS, head_time: HEAD_TIME };
+    let sockets = Sockets { lobby: Arc::clone(&lobby), proxies, head_time: HEAD_TIME };
     let mut server = tokio::spawn(accept::serve(listener, http::router(relay), sockets, stopping));
     tokio::select! {
         ended = &mut server => {
@@ -129,7 +140,12 @@ pub async fn serve(
         () = shutdown => {
             info!("the relay stops");
             let _ = stop.send(true);
-            if timeout(SESSIONS_END, connections.acquire_many(max_connections)).await.is_err() {
+            // In this order: a session moves from the lobby to a place.
+            let all_gone = async {
+                lobby.empty().await;
+                let _ = places.acquire_many(max_connections).await;
+            };
+            if timeout(SESSIONS_END, all_gone).await.is_err() {
                 warn!("sessions did not end in time");
             }
             if timeout(REST_ENDS, &mut server).await.is_err() {
@@ -146,4 +162,8 @@ pub async fn serve(
     }
     info!("the relay has stopped");
     Ok(())
+}
+
+fn half_of_the_processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1))
 }

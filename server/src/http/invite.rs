@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::{Extension, Json};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sync_relay_core::Refusal;
 use sync_relay_core::store::{
     ClaimInvite, CreateInvite, InviteStatus, ReadOp, ReadResult, RevokeInvite, Store, WriteOp, WriteResult,
 };
@@ -17,6 +18,8 @@ use sync_types::limits::{INVITE_LIFETIME, MAX_SEALED_INVITE};
 
 use super::CLAIM_ID;
 use super::problem::Problem;
+use crate::caller::Caller;
+use crate::rations::Ration;
 use crate::relay::Relay;
 use crate::writer::Unavailable;
 
@@ -44,8 +47,10 @@ pub(super) struct Created {
 /// `POST /invite`
 pub(super) async fn create(
     State(relay): State<Arc<Relay>>,
+    Extension(caller): Extension<Caller>,
     body: Result<Json<NewInvite>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Created>), Problem> {
+    take(&relay, &caller, Ration::InviteMade)?;
     let Json(invite) = body.map_err(|rejected| Problem::because(rejected.status(), rejected.body_text()))?;
     let lookup = lookup_key(&invite.lookup_key)?;
     let payload = BASE64URL_NOPAD
@@ -86,11 +91,10 @@ pub(super) struct Claimed {
 /// `GET /invite/{lookup_key}`
 pub(super) async fn claim(
     State(relay): State<Arc<Relay>>,
+    Extension(caller): Extension<Caller>,
     Path(lookup): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Claimed>, Problem> {
-    // What cannot be a key is not found, like every other mistyped one.
-    let lookup = lookup_key(&lookup).map_err(|_| Problem::from(sync_relay_core::Refusal::InviteNotFound))?;
     let claim_hash = match headers.get(CLAIM_ID).map(|id| id.as_bytes()) {
         None => None,
         Some(id) if id.is_empty() || id.len() > MAX_CLAIM_ID => {
@@ -98,8 +102,16 @@ pub(super) async fn claim(
         }
         Some(id) => Some(Sha256::digest(id).into()),
     };
+    take(&relay, &caller, Ration::InviteAsked)?;
+    take(&relay, &caller, Ration::InviteMissed)?;
+    // What cannot be a key is not found, like every other mistyped one.
+    let lookup = lookup_key(&lookup).map_err(|_| Problem::from(Refusal::InviteNotFound))?;
     let op = WriteOp::ClaimInvite(ClaimInvite { lookup, claim_hash, now: relay.clock.now().unix });
-    match relay.writer.write(op).await?? {
+    let outcome = relay.writer.write(op).await;
+    if outcome != Ok(Err(Refusal::InviteNotFound)) {
+        relay.rations.give_back(caller.counted, Ration::InviteMissed);
+    }
+    match outcome?? {
         WriteResult::InviteClaimed(claimed) => Ok(Json(Claimed {
             encrypted_payload: BASE64URL_NOPAD.encode(&claimed.payload),
             expires_at: claimed.expires_at.0 / 1000,
@@ -116,6 +128,7 @@ pub(super) async fn claim(
 /// `DELETE /invite/{lookup_key}`
 pub(super) async fn revoke(
     State(relay): State<Arc<Relay>>,
+    Extension(caller): Extension<Caller>,
     Path(lookup): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
@@ -124,7 +137,12 @@ pub(super) async fn revoke(
         lookup: lookup_key(&lookup)?,
         now: relay.clock.now().unix,
     });
-    relay.writer.write(op).await??;
+    take(&relay, &caller, Ration::InviteMissed)?;
+    let outcome = relay.writer.write(op).await;
+    if outcome != Ok(Err(Refusal::InviteNotFound)) {
+        relay.rations.give_back(caller.counted, Ration::InviteMissed);
+    }
+    outcome??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -136,6 +154,7 @@ pub(super) struct Status {
 /// `GET /invite/{lookup_key}/status`
 pub(super) async fn status(
     State(relay): State<Arc<Relay>>,
+    Extension(caller): Extension<Caller>,
     Path(lookup): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Status>, Problem> {
@@ -144,7 +163,12 @@ pub(super) async fn status(
         lookup: lookup_key(&lookup)?,
         now: relay.clock.now().unix,
     };
-    let Ok(ReadResult::Invite(status)) = relay.store.read(&op).await else {
+    take(&relay, &caller, Ration::InviteMissed)?;
+    let read = relay.store.read(&op).await;
+    if !matches!(read, Ok(ReadResult::Invite(InviteStatus::Gone))) {
+        relay.rations.give_back(caller.counted, Ration::InviteMissed);
+    }
+    let Ok(ReadResult::Invite(status)) = read else {
         return Err(Unavailable.into());
     };
     let status = match status {
@@ -153,6 +177,15 @@ pub(super) async fn status(
         InviteStatus::Gone => "gone",
     };
     Ok(Json(Status { status }))
+}
+
+/// Counts a request of an address, or says when there may be another.
+///
+/// A miss is counted before it is known to be one, and given back when it is not: else many at once would
+/// all get through.
+fn take(relay: &Relay, caller: &Caller, ration: Ration) -> Result<(), Problem> {
+    let now = relay.clock.now().mono;
+    relay.rations.take(caller.counted, ration, now).map_err(Problem::too_often)
 }
 
 /// A lookup key in its one spelling: upper case, with I, L and O read as the digits they look like.

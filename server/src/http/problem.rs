@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 wants them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +19,8 @@ const RETRY_SECONDS: u64 = 2;
 pub(crate) struct Problem {
     status: StatusCode,
     detail: Option<String>,
+    /// In seconds.
+    retry_after: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -30,11 +34,20 @@ struct Body<'a> {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self { status, detail: None }
+        let unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
+        Self { status, detail: None, retry_after: unavailable.then_some(RETRY_SECONDS) }
     }
 
     pub(crate) fn because(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: Some(detail.into()) }
+        Self { detail: Some(detail.into()), ..Self::new(status) }
+    }
+
+    /// Too often, from this address.
+    pub(crate) fn too_often(wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000);
+        let detail = format!("too many requests from this address; try again in {seconds} s");
+        let retry_after = Some(u64::try_from(seconds).unwrap_or(u64::MAX));
+        Self { retry_after, ..Self::because(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -89,8 +102,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
