@@ -12,6 +12,7 @@ use sync_relay_core::store::NewBlob;
 use sync_relay_core::{GroupCreation, Policy};
 use sync_types::RelayUrl;
 use sync_types::limits::SEAL_OVERHEAD;
+use tracing_subscriber::EnvFilter;
 
 use crate::caller::Proxies;
 use crate::network::{self, Network};
@@ -22,8 +23,11 @@ const MIN_BLOB: u64 = 4 * 1024;
 /// Largest bound of a blob, in bytes.
 const MAX_BLOB: u64 = 64 << 20;
 
-/// Where the environment has `groups.access_token`.
-const TOKEN_VARIABLE: &str = "SYNC_RELAY_GROUPS__ACCESS_TOKEN";
+/// Where the environment has tokens.
+const TOKENS: [(&str, &str); 2] = [
+    ("SYNC_RELAY_GROUPS__ACCESS_TOKEN", "groups.access_token"),
+    ("SYNC_RELAY_METRICS__TOKEN", "metrics.token"),
+];
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,10 @@ pub struct Config {
     pub groups: Groups,
     /// `[limits]`
     pub limits: Limits,
+    /// `[metrics]`
+    pub metrics: MetricsAccess,
+    /// `[log]`
+    pub log: Log,
 }
 
 /// `[server]`: where the relay listens and what it calls itself.
@@ -190,6 +198,51 @@ impl Default for Limits {
     }
 }
 
+/// `[metrics]`: who may read `/metrics`, beside callers on the relay's own machine.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsAccess {
+    /// Address and port of a listener that serves them to whoever reaches it. Default: none.
+    pub bind: Option<SocketAddr>,
+    /// When set, who brings it as `Authorization: Bearer` may read them anywhere. Default: none.
+    #[serde(deserialize_with = "token")]
+    pub token: Option<String>,
+}
+
+impl core::fmt::Debug for MetricsAccess {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let token = self.token.as_ref().map(|_| "…");
+        f.debug_struct("MetricsAccess").field("bind", &self.bind).field("token", &token).finish()
+    }
+}
+
+/// `[log]`: what the relay writes to its standard error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// How. Default: text.
+    pub format: LogFormat,
+    /// From which level on, or for which parts of the program, as in `info,sync_relay=debug`. The variable
+    /// `RUST_LOG` counts more. Default: info.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line, for machines.
+    Json,
+}
+
 impl Config {
     /// Reads a file, if one is named, then the environment: `SYNC_RELAY_SERVER__BIND` is `server.bind`.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
@@ -205,8 +258,10 @@ impl Config {
         let environment = Env::prefixed("SYNC_RELAY_").filter(|key| key.as_str().contains("__")).split("__");
         figment = figment.merge(environment);
         // As it is: what looks like a number would lose its zeros.
-        if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
-            figment = figment.merge(("groups.access_token", token));
+        for (variable, key) in TOKENS {
+            if let Ok(token) = std::env::var(variable) {
+                figment = figment.merge((key, token));
+            }
         }
         let config: Self = figment.extract().map_err(Box::new)?;
         config.check()?;
@@ -273,6 +328,12 @@ impl Config {
         if self.groups.access_token.as_ref().is_some_and(String::is_empty) {
             return value("groups.access_token", "not empty");
         }
+        if self.metrics.token.as_ref().is_some_and(String::is_empty) {
+            return value("metrics.token", "not empty");
+        }
+        if self.log.level.parse::<EnvFilter>().is_err() {
+            return value("log.level", "a level such as info, or more, such as info,sync_relay=debug");
+        }
         Ok(())
     }
 }
@@ -319,7 +380,8 @@ mod tests {
         assert_eq!(config.policy().max_blob_size, (1 << 20) + 1024);
         let config = load(
             "[server]\nbind = \"0.0.0.0:9\"\n[storage]\nmax_blob_size = \"2MiB\"\ndefault_ttl = 60\n\
-             [groups]\naccess_token = \"sesame\"\n[limits]\nmessages_per_minute = 5\n",
+             [groups]\naccess_token = \"sesame\"\n[limits]\nmessages_per_minute = 5\n\
+             [metrics]\ntoken = \"seed\"\n",
         );
         let config = config.unwrap();
         let policy = config.policy();
@@ -327,7 +389,8 @@ mod tests {
         assert_eq!((policy.max_blob_size, policy.default_ttl), ((2 << 20) + 1024, 60));
         assert_eq!(policy.messages_per_minute, 5);
         assert!(!policy.group_creation.allows(None));
-        assert!(!format!("{config:?}").contains("sesame"));
+        assert_eq!(config.metrics.token.as_deref(), Some("seed"));
+        assert!(!format!("{config:?}").contains("sesame") && !format!("{config:?}").contains("seed"));
     }
 
     #[test]
@@ -399,6 +462,9 @@ mod tests {
             ("[server]\nclient_ip_header = \"two words\"\n", "server.client_ip_header"),
             ("[server]\ntrusted_proxies = [\"localhost\"]\n", "trusted_proxies"),
             ("[limits]\nmax_strangers = 0\n", "limits.max_strangers"),
+            ("[metrics]\ntoken = \"\"\n", "metrics.token"),
+            ("[log]\nlevel = \"a=b=c\"\n", "log.level"),
+            ("[log]\nformat = \"xml\"\n", "format"),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(named), "{text:?} gave {error:?}");

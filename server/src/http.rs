@@ -2,6 +2,7 @@
 
 mod info;
 mod invite;
+mod metrics;
 mod page;
 mod problem;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -21,8 +22,9 @@ use tower_http::timeout::TimeoutLayer;
 use crate::accept::Arrived;
 use crate::relay::Relay;
 use crate::socket;
+pub(crate) use metrics::router as metrics_router;
 use page::Page;
-use problem::Problem;
+pub(crate) use problem::Problem;
 
 /// Largest body of a request, in bytes: a sealed invite in base64 and what stands around it.
 const MAX_BODY: usize = 24 * 1024;
@@ -34,7 +36,7 @@ const CLAIM_ID: HeaderName = HeaderName::from_static("claim-id");
 
 pub(crate) fn router(relay: Arc<Relay>) -> Router {
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    Router::new()
+    let open = Router::new()
         .route("/sync", get(socket::upgrade))
         .route("/invite", post(invite::create))
         // HEAD would otherwise be a GET whose answer is thrown away, and the invite with it.
@@ -45,15 +47,36 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(&relay))
-        .merge(page::routes(Page::embedded()))
-        .layer(from_fn_with_state(relay, identify))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
+        .merge(page::routes(Page::embedded()));
+    // Without CORS: no page of another origin may read it in the owner's browser.
+    let private = Router::new()
+        .route("/metrics", get(metrics::guarded))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Arc::clone(&relay));
+    bounded(open, &relay)
         .layer(cors())
+        .merge(bounded(private, &relay))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(header(header::CACHE_CONTROL, "no-store"))
         .layer(header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(from_fn_with_state(relay, count))
+}
+
+/// What holds for every request.
+fn bounded(router: Router, relay: &Arc<Relay>) -> Router {
+    router
+        .layer(from_fn_with_state(Arc::clone(relay), identify))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
+        .layer(map_response(problem::of_every_error))
+}
+
+/// Counts what is refused.
+async fn count(State(relay): State<Arc<Relay>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    relay.metrics.answered(response.status());
+    response
 }
 
 /// Notes whose request it is.

@@ -22,7 +22,9 @@ mod config;
 mod fanout;
 mod http;
 mod lobby;
+mod measured;
 mod memory;
+mod metrics;
 mod network;
 mod rations;
 #[cfg(feature = "record")]
@@ -33,7 +35,7 @@ pub mod sqlite;
 mod units;
 mod writer;
 
-pub use config::{Config, ConfigError, Groups, Limits, Server, Storage};
+pub use config::{Config, ConfigError, Groups, Limits, Log, LogFormat, MetricsAccess, Server, Storage};
 pub use network::{Network, NetworkError};
 pub use relay::{ServeError, serve};
 pub use units::{ByteSize, Seconds};

@@ -23,6 +23,7 @@ pub(crate) struct Lobby {
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
+    evicted: u64,
     /// By the order in which they came.
     guests: BTreeMap<u64, Entry>,
 }
@@ -72,6 +73,16 @@ impl Lobby {
         let _ = self.room.acquire_many(self.most).await;
     }
 
+    /// Sockets that had to go, so far.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.lock().evicted
+    }
+
+    /// Sockets that are here.
+    pub(crate) fn count(&self) -> usize {
+        self.most as usize - self.room.available_permits()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,6 +100,7 @@ impl Waiting {
         if let Some(no) = oldest.map(|(no, _)| *no)
             && let Some(entry) = self.guests.remove(&no)
         {
+            self.evicted += 1;
             let _ = entry.leave.send(true);
         }
     }
@@ -152,7 +164,7 @@ mod tests {
         assert_eq!(guests.iter().map(is_asked).collect::<Vec<_>>(), [false, true, false, false]);
         drop(guests.remove(1));
         let next = next.await.unwrap();
-        assert_eq!(lobby.room.available_permits(), 0);
+        assert_eq!(lobby.count(), 4);
         assert!(!is_asked(&next));
 
         // All have one: the oldest.
@@ -171,7 +183,7 @@ mod tests {
         let next = lobby.enter(None).await.unwrap();
         assert!(!is_asked(&member));
         drop(member);
-        assert_eq!(lobby.room.available_permits(), 0);
+        assert_eq!(lobby.count(), 1);
         drop(next);
         assert!(lobby.empty().now_or_never().is_some());
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use sync_relay::Config;
+use sync_relay::{Config, Log, LogFormat};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -42,8 +42,6 @@ struct Serve {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let serve = match cli.command {
         Some(Command::Serve(serve)) => serve,
         None => cli.serve,
@@ -66,6 +64,7 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
     if let Some(data) = serve.data {
         config.storage.database = Some(data.join("relay.db"));
     }
+    log(&config.log);
     let bind = config.server.bind;
     let listener = TcpListener::bind(bind).await.with_context(|| format!("cannot listen on {bind}"))?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -79,6 +78,15 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
     })
     .await?;
     Ok(())
+}
+
+fn log(settings: &Log) {
+    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&settings.level));
+    let lines = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
+    match settings.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
 }
 
 /// Says where the relay is and where its data lies: with a bind to port 0, only now known.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -21,6 +22,7 @@ use tracing::{Instrument, debug, debug_span, trace};
 use crate::accept::Arrived;
 use crate::caller::{Address, Caller};
 use crate::fanout::Seat;
+use crate::http::Problem;
 use crate::lobby::Guest;
 use crate::memory::Share;
 use crate::rations::{Connected, Ration};
@@ -51,8 +53,9 @@ pub(crate) async fn upgrade(
     State(relay): State<Arc<Relay>>,
     Extension(arrived): Extension<Arrived>,
     Extension(caller): Extension<Caller>,
-    request: WebSocketUpgrade,
-) -> Response {
+    request: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let request = request.map_err(|rejected| Problem::because(rejected.status(), rejected.body_text()))?;
     let request = request
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER)
@@ -62,16 +65,19 @@ pub(crate) async fn upgrade(
         .max_frame_size(MAX_NOISE_MESSAGE);
     let guest = arrived.guest;
     let connected = may_begin(&relay, &caller);
-    request.on_upgrade(async move |socket| match connected {
+    Ok(request.on_upgrade(async move |socket| match connected {
         Ok(connected) => {
             let who = Who { address: caller.counted, guest, place: None, _connected: connected };
             run(relay, socket, who).instrument(debug_span!("session")).await;
         }
-        Err((code, why)) => tokio::select! {
-            () = refuse(socket, code, &why) => {}
-            () = guest.evicted() => {}
-        },
-    })
+        Err((code, why)) => {
+            relay.metrics.refused(code);
+            tokio::select! {
+                () = refuse(socket, code, &why) => {}
+                () = guest.evicted() => {}
+            }
+        }
+    }))
 }
 
 /// Whether a connection may begin, as far as can be said before its handshake.
@@ -277,6 +283,9 @@ impl Connection {
     async fn carry_out(&mut self) -> Result<(), Over> {
         let mut sent = false;
         while let Some(output) = self.session.poll_output() {
+            while let Some(code) = self.session.poll_refusal() {
+                self.relay.metrics.refused(code);
+            }
             match output {
                 Output::Send(frame) => {
                     trace!(bytes = frame.len(), "out");
@@ -318,10 +327,12 @@ impl Connection {
     /// From now on the connection is a member's.
     async fn take_place(&mut self) -> Result<(), Over> {
         let Ok(place) = Arc::clone(&self.relay.places).try_acquire_owned() else {
+            self.relay.metrics.refused(ErrorCode::Unavailable);
             self.send(close_message(ErrorCode::Unavailable.close_code(), FULL)).await?;
             self.flush().await?;
             return Err(Over);
         };
+        self.relay.metrics.counters().sessions.increment(1);
         self.who.place = Some(place);
         self.who.guest.leave();
         Ok(())

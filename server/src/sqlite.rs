@@ -5,8 +5,10 @@ mod invites;
 mod open;
 mod read;
 mod rows;
+mod totals;
 
 pub use open::{OpenError, Settings, SqliteStore};
+pub use totals::Totals;
 
 use sync_relay_core::store::{ReadOp, ReadResult, Store, StoreError, WriteOp, WriteOutcome};
 

@@ -103,6 +103,31 @@ async fn sigterm_ends_it_well_while_devices_are_connected() {
     assert!(!files.iter().any(|name| name == "relay.db-wal"), "one file to back up: {files:?}");
 }
 
+#[tokio::test]
+async fn the_log_may_be_one_object_a_line_and_names_nobody() {
+    let folder = TempDir::new().unwrap();
+    let mut command = command();
+    command.args(["serve", "--bind", "127.0.0.1:0", "--data"]).arg(folder.path()).stderr(Stdio::piped());
+    command.env("SYNC_RELAY_LOG__FORMAT", "json").env("SYNC_RELAY_LOG__LEVEL", "trace,hyper=off");
+    let mut program = Program::start(command);
+    let log = program.child.stderr.take().unwrap();
+    let log = std::thread::spawn(move || std::io::read_to_string(log).unwrap());
+    let mut a = Client::join(program.addr, 1, &Group::new(1)).await;
+    a.push(1, *b"rhubarb").await;
+    drop(a);
+    assert!(program.terminate().success());
+    let log = log.join().unwrap();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let has = |level: &str, message: &str| {
+        lines.iter().any(|line| line["level"] == level && line["fields"]["message"] == message)
+    };
+    assert!(has("INFO", "the relay runs") && has("DEBUG", "let in") && has("TRACE", "in"), "{log}");
+    let id = common::device(1).id().to_string();
+    assert!(!log.contains(&id), "ids are shortened");
+    assert!(!log.contains("rhubarb"));
+}
+
 #[test]
 fn it_runs_without_any_settings_and_says_where() {
     let home = TempDir::new().unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::http::header::Entry;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use sync_types::ErrorCode;
 
 use crate::writer::Unavailable;
 
+const PROBLEM: &str = "application/problem+json";
 /// When to come back after a failure of storage, in seconds.
 const RETRY_SECONDS: u64 = 2;
 
@@ -90,6 +92,25 @@ impl From<Refusal> for Problem {
     }
 }
 
+/// Puts errors that something else has answered into the one form. What a browser shows stays as it is.
+pub(super) async fn of_every_error(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_told = kind.is_some_and(|kind| kind.starts_with(PROBLEM) || kind.starts_with("text/html"));
+    if !(status.is_client_error() || status.is_server_error()) || is_told {
+        return response;
+    }
+    let mut problem = Problem::new(status).into_response();
+    for (name, value) in response.headers() {
+        if let Entry::Vacant(entry) = problem.headers_mut().entry(name)
+            && name != header::CONTENT_LENGTH
+        {
+            entry.insert(value.clone());
+        }
+    }
+    problem
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = Body {
@@ -100,8 +121,7 @@ impl IntoResponse for Problem {
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        let problem = HeaderValue::from_static("application/problem+json");
-        headers.insert(header::CONTENT_TYPE, problem);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

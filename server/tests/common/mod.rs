@@ -273,7 +273,10 @@ impl Answer {
 
 pub async fn http(addr: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut socket = TcpStream::connect(addr).await.unwrap();
-    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    if !headers.iter().any(|header| header.starts_with("host:")) {
+        request += &format!("host: {addr}\r\n");
+    }
     for header in headers {
         request += &format!("{header}\r\n");
     }
