@@ -1,12 +1,14 @@
 //! The store on SQLite: one writer connection, several readers, one file to back up.
 
 mod apply;
+mod backup;
 mod invites;
 mod open;
 mod read;
 mod rows;
 mod totals;
 
+pub use backup::{BackupError, Overview, Restored, backup, overview, restore};
 pub use open::{OpenError, Settings, SqliteStore};
 pub use totals::Totals;
 

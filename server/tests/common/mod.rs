@@ -1,6 +1,8 @@
 //! A relay on a real socket with a real database, and a client made of the protocol's own parts.
 #![allow(dead_code, unreachable_pub, clippy::wildcard_enum_match_arm, clippy::large_enum_variant)]
 
+pub mod program;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
