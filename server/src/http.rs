@@ -3,6 +3,7 @@
 mod info;
 mod invite;
 mod metrics;
+mod openapi;
 mod page;
 mod problem;
 
@@ -13,11 +14,13 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::routing::{get, head};
+use axum::{Extension, Json, Router};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::accept::Arrived;
 use crate::relay::Relay;
@@ -36,23 +39,26 @@ const CLAIM_ID: HeaderName = HeaderName::from_static("claim-id");
 
 pub(crate) fn router(relay: Arc<Relay>) -> Router {
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    let open = Router::new()
+    let (described, mut description) = OpenApiRouter::with_openapi(openapi::about())
+        .routes(routes!(invite::create))
+        .routes(routes!(invite::claim, invite::revoke))
+        .routes(routes!(invite::status))
+        .routes(routes!(info::health))
+        .routes(routes!(info::well_known))
+        .split_for_parts();
+    let (private, of_private) = OpenApiRouter::new().routes(routes!(metrics::guarded)).split_for_parts();
+    description.merge(of_private);
+    let open = described
         .route("/sync", get(socket::upgrade))
-        .route("/invite", post(invite::create))
         // HEAD would otherwise be a GET whose answer is thrown away, and the invite with it.
-        .route("/invite/{lookup_key}", get(invite::claim).head(method_not_allowed).delete(invite::revoke))
-        .route("/invite/{lookup_key}/status", get(invite::status))
-        .route("/health", get(info::health))
-        .route("/.well-known/sync-relay", get(info::well_known))
+        .route("/invite/{lookup_key}", head(method_not_allowed))
+        .route("/openapi.json", get(async || Json(description)))
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(&relay))
         .merge(page::routes(Page::embedded()));
     // Without CORS: no page of another origin may read it in the owner's browser.
-    let private = Router::new()
-        .route("/metrics", get(metrics::guarded))
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Arc::clone(&relay));
+    let private = private.method_not_allowed_fallback(method_not_allowed).with_state(Arc::clone(&relay));
     bounded(open, &relay)
         .layer(cors())
         .merge(bounded(private, &relay))

@@ -15,9 +15,10 @@ use sync_relay_core::store::{
 };
 use sync_types::UnixMs;
 use sync_types::limits::{INVITE_LIFETIME, MAX_SEALED_INVITE};
+use utoipa::ToSchema;
 
 use super::CLAIM_ID;
-use super::problem::Problem;
+use super::problem::{Body, PROBLEM, Problem};
 use crate::caller::Caller;
 use crate::rations::Ration;
 use crate::relay::Relay;
@@ -28,23 +29,37 @@ const LOOKUP_LENGTH: core::ops::RangeInclusive<usize> = 8..=64;
 /// Longest `Claim-Id`, in bytes.
 const MAX_CLAIM_ID: usize = 128;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewInvite {
+    /// 8 to 64 characters of Crockford's base32.
     lookup_key: String,
+    /// 1 to 16,384 bytes in base64url.
     encrypted_payload: String,
-    /// Seconds since 1970.
+    /// Seconds since 1970; more than ten minutes ahead counts as ten minutes.
     expires: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Created {
-    /// Seconds since 1970.
+    /// Seconds since 1970, by the relay's clock.
     expires_at: u64,
+    /// By which its maker asks about it and takes it back.
     revoke_token: String,
 }
 
-/// `POST /invite`
+/// Lay down a sealed invite
+#[utoipa::path(post, path = "/invite", request_body = NewInvite, responses(
+    (status = CREATED, body = Created, description = "It lies there."),
+    (status = BAD_REQUEST, body = Body, content_type = PROBLEM, description = "A field is not as it must be."),
+    (status = CONFLICT, body = Body, content_type = PROBLEM, description = "One lies under this key already."),
+    (status = PAYLOAD_TOO_LARGE, body = Body, content_type = PROBLEM, description = "The body is over 24 KiB."),
+    (status = UNSUPPORTED_MEDIA_TYPE, body = Body, content_type = PROBLEM, description = "Not application/json."),
+    (status = UNPROCESSABLE_ENTITY, body = Body, content_type = PROBLEM, description = "A field is missing or unknown."),
+    (status = TOO_MANY_REQUESTS, body = Body, content_type = PROBLEM, description = "Try again after Retry-After.",
+        headers(("retry-after" = u64, description = "In seconds."))),
+    (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage is full, or does not answer."),
+))]
 pub(super) async fn create(
     State(relay): State<Arc<Relay>>,
     Extension(caller): Extension<Caller>,
@@ -81,14 +96,32 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(created)))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Claimed {
+    /// In base64url.
     encrypted_payload: String,
-    /// Seconds since 1970.
+    /// Seconds since 1970: until when it would have lain there.
     expires_at: u64,
 }
 
-/// `GET /invite/{lookup_key}`
+/// Take an invite, which is gone then
+///
+/// Of two at once, one gets it.
+#[utoipa::path(get, path = "/invite/{lookup_key}",
+    params(
+        ("lookup_key" = String, Path, description = "8 to 64 characters of Crockford's base32."),
+        ("claim-id" = Option<String>, Header,
+            description = "1 to 128 random characters: with the same ones, the call may be repeated for 60 s."),
+    ),
+    responses(
+        (status = OK, body = Claimed, description = "Here it is, for the caller alone."),
+        (status = BAD_REQUEST, body = Body, content_type = PROBLEM, description = "A field is not as it must be."),
+        (status = NOT_FOUND, body = Body, content_type = PROBLEM, description = "Mistyped, used, or expired."),
+        (status = TOO_MANY_REQUESTS, body = Body, content_type = PROBLEM, description = "Try again after Retry-After.",
+            headers(("retry-after" = u64, description = "In seconds."))),
+        (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage does not answer."),
+    )
+)]
 pub(super) async fn claim(
     State(relay): State<Arc<Relay>>,
     Extension(caller): Extension<Caller>,
@@ -125,7 +158,21 @@ pub(super) async fn claim(
     }
 }
 
-/// `DELETE /invite/{lookup_key}`
+/// Take one's invite back
+#[utoipa::path(delete, path = "/invite/{lookup_key}",
+    params(("lookup_key" = String, Path, description = "8 to 64 characters of Crockford's base32.")),
+    security(("revoke_token" = [])),
+    responses(
+        (status = NO_CONTENT, description = "It is gone."),
+        (status = BAD_REQUEST, body = Body, content_type = PROBLEM, description = "A field is not as it must be."),
+        (status = UNAUTHORIZED, body = Body, content_type = PROBLEM, description = "No token."),
+        (status = NOT_FOUND, body = Body, content_type = PROBLEM, description = "Not there, or another's."),
+        (status = CONFLICT, body = Body, content_type = PROBLEM, description = "It was used already."),
+        (status = TOO_MANY_REQUESTS, body = Body, content_type = PROBLEM, description = "Try again after Retry-After.",
+            headers(("retry-after" = u64, description = "In seconds."))),
+        (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage does not answer."),
+    )
+)]
 pub(super) async fn revoke(
     State(relay): State<Arc<Relay>>,
     Extension(caller): Extension<Caller>,
@@ -146,12 +193,25 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Status {
+    /// `pending`, `claimed` or `gone`.
     status: &'static str,
 }
 
-/// `GET /invite/{lookup_key}/status`
+/// Ask how one's invite stands
+#[utoipa::path(get, path = "/invite/{lookup_key}/status",
+    params(("lookup_key" = String, Path, description = "8 to 64 characters of Crockford's base32.")),
+    security(("revoke_token" = [])),
+    responses(
+        (status = OK, body = Status, description = "What became of it."),
+        (status = BAD_REQUEST, body = Body, content_type = PROBLEM, description = "A field is not as it must be."),
+        (status = UNAUTHORIZED, body = Body, content_type = PROBLEM, description = "No token."),
+        (status = TOO_MANY_REQUESTS, body = Body, content_type = PROBLEM, description = "Try again after Retry-After.",
+            headers(("retry-after" = u64, description = "In seconds."))),
+        (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage does not answer."),
+    )
+)]
 pub(super) async fn status(
     State(relay): State<Arc<Relay>>,
     Extension(caller): Extension<Caller>,

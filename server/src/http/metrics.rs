@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::problem::{Body, PROBLEM, Problem};
 use crate::caller::Caller;
 use crate::metrics::Snapshot;
 use crate::relay::Relay;
@@ -32,7 +32,12 @@ async fn open(State(relay): State<Arc<Relay>>) -> Response {
     answer(&relay).await
 }
 
-/// `GET /metrics`, among everything else.
+/// What the relay counts of itself, as Prometheus reads it
+#[utoipa::path(get, path = "/metrics", security((), ("metrics_token" = [])), responses(
+    (status = OK, body = String, content_type = "text/plain", description = "Prometheus' text format."),
+    (status = FORBIDDEN, body = Body, content_type = PROBLEM,
+        description = "Only for callers on the relay's own machine, or with metrics.token."),
+))]
 pub(super) async fn guarded(
     State(relay): State<Arc<Relay>>,
     Extension(caller): Extension<Caller>,

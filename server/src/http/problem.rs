@@ -9,10 +9,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sync_relay_core::Refusal;
 use sync_types::ErrorCode;
+use utoipa::ToSchema;
 
 use crate::writer::Unavailable;
 
-const PROBLEM: &str = "application/problem+json";
+/// The type of its body.
+pub(super) const PROBLEM: &str = "application/problem+json";
 /// When to come back after a failure of storage, in seconds.
 const RETRY_SECONDS: u64 = 2;
 
@@ -25,11 +27,16 @@ pub(crate) struct Problem {
     retry_after: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// An error, as RFC 9457 has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body {
+    /// Always `about:blank`: the status says what it is.
     r#type: &'static str,
-    title: &'a str,
+    /// The status in words.
+    title: &'static str,
     status: u16,
+    /// What is wrong this time, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
