@@ -36,7 +36,7 @@ pub enum ConfigError {
     #[error("there is no settings file {0}")]
     NoFile(PathBuf),
     /// A key that this relay does not have, or a value of the wrong kind.
-    #[error("{0}")]
+    #[error(transparent)]
     Read(#[from] Box<figment::Error>),
     /// A value out of its bounds.
     #[error("{key}: {must}")]
