@@ -1,6 +1,7 @@
-//! From the listening socket to the router: how many sockets there may be at once, and how long one may
-//! say nothing.
+//! From the listening socket to the router: every socket comes in through the lobby, and none may say nothing
+//! for long.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,30 +10,35 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing::{error, trace};
+use tracing::{debug, error, trace};
 
+use crate::caller::Proxies;
+use crate::lobby::{Guest, Lobby};
 use crate::relay::asked;
 
 /// How long to wait when the system gives no more sockets.
 const EXHAUSTED: Duration = Duration::from_secs(1);
 
-/// What sockets may do.
-#[derive(Debug, Clone, Copy)]
+/// What sockets are subject to.
+#[derive(Debug)]
 pub(crate) struct Sockets {
-    /// Most at once; more wait in the system's own queue.
-    pub(crate) most: usize,
+    /// Where each of them is until it is a member's.
+    pub(crate) lobby: Arc<Lobby>,
+    /// Which peers are proxies.
+    pub(crate) proxies: Arc<Proxies>,
     /// How long a request's head may take to come, the first one's from the connection on.
     pub(crate) head_time: Duration,
 }
 
-/// One socket's place, for as long as somebody holds it. Every request has it as an extension: a
-/// connection that becomes a WebSocket goes on without HTTP.
+/// One socket. Every request has it as an extension: a connection that becomes a WebSocket goes on
+/// without HTTP.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
-    _permit: Arc<OwnedSemaphorePermit>,
+pub(crate) struct Arrived {
+    pub(crate) peer: IpAddr,
+    pub(crate) guest: Arc<Guest>,
 }
 
 /// Serves until `stopping`, then lets the requests under way finish.
@@ -42,27 +48,30 @@ pub(crate) async fn serve(
     sockets: Sockets,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(sockets.most));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &sockets) => accepted,
             () = asked(&mut stopping) => break,
         };
         while connections.try_join_next().is_some() {}
-        if let Some((stream, place)) = accepted {
-            let router = router.clone().layer(Extension(place));
-            connections.spawn(connection(stream, router, sockets.head_time, stopping.clone()));
+        if let Some((stream, arrived)) = accepted {
+            let guest = Arc::clone(&arrived.guest);
+            let router = router.clone().layer(Extension(arrived));
+            connections.spawn(connection(stream, router, guest, sockets.head_time, stopping.clone()));
         }
     }
     drop((listener, router));
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Place)> {
-    let permit = Arc::clone(places).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, sockets: &Sockets) -> Option<(TcpStream, Arrived)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, Place { _permit: Arc::new(permit) })),
+        Ok((stream, peer)) => {
+            let peer = peer.ip();
+            let guest = Arc::new(sockets.lobby.enter(sockets.proxies.peer(peer)).await?);
+            Some((stream, Arrived { peer, guest }))
+        }
         Err(gone) if is_of_the_peer(&gone) => None,
         Err(error) => {
             error!(%error, "no socket for a connection");
@@ -80,6 +89,7 @@ fn is_of_the_peer(error: &std::io::Error) -> bool {
 async fn connection(
     stream: TcpStream,
     router: Router,
+    guest: Arc<Guest>,
     head_time: Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -89,6 +99,10 @@ async fn connection(
     let mut connection = std::pin::pin!(connection.with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = guest.evicted() => {
+            debug!("a socket made room for another");
+            return;
+        }
         () = asked(&mut stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -101,30 +115,63 @@ async fn connection(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use axum::http::HeaderName;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
-    #[tokio::test]
-    async fn who_says_nothing_loses_its_place_to_the_next() {
+    /// A server with room for `most`, and how to stop it.
+    async fn server(most: u32, head_time: Duration) -> (SocketAddr, impl AsyncFnOnce()) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         let router = Router::new().route("/", get(async || "here"));
-        let sockets = Sockets { most: 1, head_time: Duration::from_millis(50) };
+        let proxies = Arc::new(Proxies::new(Vec::new(), HeaderName::from_static("x-forwarded-for")));
+        let sockets = Sockets { lobby: Lobby::new(most), proxies, head_time };
         let server = tokio::spawn(serve(listener, router, sockets, stopping));
-        let mut slow = TcpStream::connect(addr).await.unwrap();
-        slow.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
-        let mut next = TcpStream::connect(addr).await.unwrap();
-        next.write_all(b"GET / HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        next.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.ends_with("here"), "{answer}");
-        let mut rest = Vec::new();
-        let _ = slow.read_to_end(&mut rest).await;
-        assert!(!rest.ends_with(b"here"));
-        stop.send(true).unwrap();
-        server.await.unwrap();
+        let stop = async move || {
+            stop.send(true).unwrap();
+            server.await.unwrap();
+        };
+        (addr, stop)
+    }
+
+    async fn says_half(addr: SocketAddr) -> TcpStream {
+        let mut socket = TcpStream::connect(addr).await.unwrap();
+        socket.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+        socket
+    }
+
+    async fn hears(mut socket: TcpStream) -> String {
+        let mut answer = Vec::new();
+        // Cut, as it may be: what was answered is what counts.
+        let _ = socket.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn asks(addr: SocketAddr) -> String {
+        let mut socket = TcpStream::connect(addr).await.unwrap();
+        socket.write_all(b"GET / HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await.unwrap();
+        hears(socket).await
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_makes_room_for_the_next() {
+        let (addr, stop) = server(1, Duration::from_secs(3600)).await;
+        let slow = says_half(addr).await;
+        assert!(asks(addr).await.ends_with("here"));
+        assert_eq!(hears(slow).await, "");
+        stop().await;
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_not_waited_for() {
+        let (addr, stop) = server(9, Duration::from_millis(50)).await;
+        let slow = says_half(addr).await;
+        assert!(!hears(slow).await.ends_with("here"));
+        stop().await;
     }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use etcetera::BaseStrategy;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -13,7 +14,10 @@ use sync_relay_core::store::NewBlob;
 use sync_relay_core::{GroupCreation, Policy};
 use sync_types::RelayUrl;
 use sync_types::limits::SEAL_OVERHEAD;
+use tracing_subscriber::EnvFilter;
 
+use crate::caller::Proxies;
+use crate::network::{self, Network};
 use crate::units::{ByteSize, Seconds};
 
 /// Smallest useful bound of a blob, in bytes: what announces a device must fit.
@@ -25,8 +29,11 @@ const MIN_DEVICE_EXPIRY: u64 = 7 * 24 * 60 * 60;
 /// Largest bound of a blob, in bytes.
 const MAX_BLOB: u64 = 64 << 20;
 
-/// Where the environment has `groups.access_token`.
-const TOKEN_VARIABLE: &str = "SYNC_RELAY_GROUPS__ACCESS_TOKEN";
+/// Where the environment has tokens.
+const TOKENS: [(&str, &str); 2] = [
+    ("SYNC_RELAY_GROUPS__ACCESS_TOKEN", "groups.access_token"),
+    ("SYNC_RELAY_METRICS__TOKEN", "metrics.token"),
+];
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +42,7 @@ pub enum ConfigError {
     #[error("there is no settings file {0}")]
     NoFile(PathBuf),
     /// A key that this relay does not have, or a value of the wrong kind.
-    #[error("{0}")]
+    #[error(transparent)]
     Read(#[from] Box<figment::Error>),
     /// A value out of its bounds.
     #[error("{key}: {must}")]
@@ -64,6 +71,10 @@ pub struct Config {
     pub groups: Groups,
     /// `[limits]`
     pub limits: Limits,
+    /// `[metrics]`
+    pub metrics: MetricsAccess,
+    /// `[log]`
+    pub log: Log,
 }
 
 /// `[server]`: where the relay listens and what it calls itself.
@@ -78,6 +89,11 @@ pub struct Server {
     pub public_url: Option<String>,
     /// A name for people. Default: `sync-relay`.
     pub name: String,
+    /// Proxies that are believed when they say for whom they speak. Default: this machine.
+    #[serde(deserialize_with = "network::list")]
+    pub trusted_proxies: Vec<Network>,
+    /// The header in which they say it. Default: `CF-Connecting-IP`.
+    pub client_ip_header: String,
 }
 
 impl Default for Server {
@@ -87,6 +103,8 @@ impl Default for Server {
             max_connections: 1000,
             public_url: None,
             name: "sync-relay".to_owned(),
+            trusted_proxies: Network::loopback(),
+            client_ip_header: "CF-Connecting-IP".to_owned(),
         }
     }
 }
@@ -170,18 +188,89 @@ impl core::fmt::Debug for Groups {
     }
 }
 
-/// `[limits]`: how fast.
+/// `[limits]`: how fast, and how many. 0 is no limit, but for `messages_per_minute` and `max_strangers`.
+///
+/// Those per address count an IPv6 address by its first 64 bits, and leave alone who comes from the relay's
+/// own machine through no proxy.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Messages of one device in a minute. Default: 100.
     pub messages_per_minute: u32,
+    /// Sockets at once that have not shown to be a member's. Default: 256.
+    pub max_strangers: u32,
+    /// Connections to `/sync` of one address at once. Default: 10.
+    pub connections_per_ip: u32,
+    /// Connections to `/sync` that one address may begin in a minute. Default: 60.
+    pub sessions_per_minute: u32,
+    /// New groups of one address in an hour. Default: 20.
+    pub groups_per_hour: u32,
+    /// Invites that one address may lay down in a minute. Default: 5.
+    pub invites_per_minute: u32,
+    /// Invites that one address may ask for in a minute. Default: 10.
+    pub invite_claims_per_minute: u32,
+    /// Of those, invites that are not there. Default: 3.
+    pub invite_misses_per_minute: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { messages_per_minute: 100 }
+        Self {
+            messages_per_minute: 100,
+            max_strangers: 256,
+            connections_per_ip: 10,
+            sessions_per_minute: 60,
+            groups_per_hour: 20,
+            invites_per_minute: 5,
+            invite_claims_per_minute: 10,
+            invite_misses_per_minute: 3,
+        }
     }
+}
+
+/// `[metrics]`: who may read `/metrics`, beside callers on the relay's own machine.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsAccess {
+    /// Address and port of a listener that serves them to whoever reaches it. Default: none.
+    pub bind: Option<SocketAddr>,
+    /// When set, who brings it as `Authorization: Bearer` may read them anywhere. Default: none.
+    #[serde(deserialize_with = "token")]
+    pub token: Option<String>,
+}
+
+impl core::fmt::Debug for MetricsAccess {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let token = self.token.as_ref().map(|_| "…");
+        f.debug_struct("MetricsAccess").field("bind", &self.bind).field("token", &token).finish()
+    }
+}
+
+/// `[log]`: what the relay writes to its standard error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// How. Default: text.
+    pub format: LogFormat,
+    /// From which level on, or for which parts of the program, as in `info,sync_relay=debug`. The variable
+    /// `RUST_LOG` counts more. Default: info.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line, for machines.
+    Json,
 }
 
 impl Config {
@@ -199,8 +288,10 @@ impl Config {
         let environment = Env::prefixed("SYNC_RELAY_").filter(|key| key.as_str().contains("__")).split("__");
         figment = figment.merge(environment);
         // As it is: what looks like a number would lose its zeros.
-        if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
-            figment = figment.merge(("groups.access_token", token));
+        for (variable, key) in TOKENS {
+            if let Ok(token) = std::env::var(variable) {
+                figment = figment.merge((key, token));
+            }
         }
         let config: Self = figment.extract().map_err(Box::new)?;
         config.check()?;
@@ -232,6 +323,16 @@ impl Config {
         }
     }
 
+    /// Which proxies are believed.
+    pub(crate) fn proxies(&self) -> Result<Proxies, ConfigError> {
+        let wrong = |_| ConfigError::Value {
+            key: "server.client_ip_header",
+            must: "the name of a header, such as X-Forwarded-For",
+        };
+        let header = self.server.client_ip_header.parse::<HeaderName>().map_err(wrong)?;
+        Ok(Proxies::new(self.server.trusted_proxies.clone(), header))
+    }
+
     /// Refuses what could not work.
     pub fn check(&self) -> Result<(), ConfigError> {
         let value = |key, must| Err(ConfigError::Value { key, must });
@@ -254,11 +355,21 @@ impl Config {
         if self.server.max_connections == 0 {
             return value("server.max_connections", "at least 1");
         }
+        if self.limits.max_strangers == 0 {
+            return value("limits.max_strangers", "at least 1");
+        }
+        self.proxies()?;
         if self.server.public_url.as_ref().is_some_and(|url| url.parse::<RelayUrl>().is_err()) {
             return value("server.public_url", "an address such as https://relay.example");
         }
         if self.groups.access_token.as_ref().is_some_and(String::is_empty) {
             return value("groups.access_token", "not empty");
+        }
+        if self.metrics.token.as_ref().is_some_and(String::is_empty) {
+            return value("metrics.token", "not empty");
+        }
+        if self.log.level.parse::<EnvFilter>().is_err() {
+            return value("log.level", "a level such as info, or more, such as info,sync_relay=debug");
         }
         Ok(())
     }
@@ -284,13 +395,19 @@ fn at_most_u32(value: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use figment::error::Kind;
+
     use super::*;
 
-    fn load(text: &str) -> Result<Config, String> {
+    fn read(text: &str) -> Result<Config, ConfigError> {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("relay.toml");
         std::fs::write(&file, text).unwrap();
-        Config::load(Some(&file)).map_err(|error| error.to_string())
+        Config::load(Some(&file))
+    }
+
+    fn load(text: &str) -> Result<Config, String> {
+        read(text).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -300,7 +417,8 @@ mod tests {
         assert_eq!(config.policy().max_blob_size, (1 << 20) + 1024);
         let config = load(
             "[server]\nbind = \"0.0.0.0:9\"\n[storage]\nmax_blob_size = \"2MiB\"\ndefault_ttl = 60\n\
-             [groups]\naccess_token = \"sesame\"\n[limits]\nmessages_per_minute = 5\n",
+             [groups]\naccess_token = \"sesame\"\n[limits]\nmessages_per_minute = 5\n\
+             [metrics]\ntoken = \"seed\"\n",
         );
         let config = config.unwrap();
         let policy = config.policy();
@@ -308,7 +426,8 @@ mod tests {
         assert_eq!((policy.max_blob_size, policy.default_ttl), ((2 << 20) + 1024, 60));
         assert_eq!(policy.messages_per_minute, 5);
         assert!(!policy.group_creation.allows(None));
-        assert!(!format!("{config:?}").contains("sesame"));
+        assert_eq!(config.metrics.token.as_deref(), Some("seed"));
+        assert!(!format!("{config:?}").contains("sesame") && !format!("{config:?}").contains("seed"));
     }
 
     #[test]
@@ -317,8 +436,43 @@ mod tests {
         let example = load(text).unwrap();
         assert_eq!(format!("{example:?}"), format!("{:?}", Config::default()));
         // What is commented out there exists, too.
-        let uncommented = text.replace("# public_url", "public_url").replace("# database", "database");
-        load(&uncommented.replace("# access_token", "access_token")).unwrap();
+        load(&uncommented()).unwrap();
+    }
+
+    /// The example with everything set that it names.
+    fn uncommented() -> String {
+        let is_setting = |line: &str| {
+            let key = line.split_once(" = ").map_or("", |(key, _)| key);
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        };
+        let text = include_str!("../relay.example.toml").lines();
+        let text = text.map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line));
+        text.map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn the_example_has_every_setting_and_says_something_of_each() {
+        let text = uncommented();
+        // Whoever meets a field that is none says which there are.
+        let fields = |toml: &str| {
+            let Err(ConfigError::Read(error)) = read(toml) else { panic!("{toml}") };
+            let Kind::UnknownField(_, fields) = error.kind else { panic!("{error}") };
+            fields
+        };
+        let sections = fields("nonsense = 1\n");
+        assert!(sections.len() >= 4, "{sections:?}");
+        for section in sections {
+            let (_, rest) = text.split_once(&format!("[{section}]\n")).expect(section);
+            let body = rest.split("\n[").next().unwrap();
+            let settings = fields(&format!("[{section}]\nnonsense = 1\n"));
+            assert!(!settings.is_empty());
+            for setting in settings {
+                let lines: Vec<_> = body.lines().collect();
+                let at = lines.iter().position(|line| line.starts_with(&format!("{setting} = ")));
+                let at = at.unwrap_or_else(|| panic!("{section}.{setting} is not in the example"));
+                assert!(at > 0 && lines[at - 1].starts_with("# "), "nothing is said of {section}.{setting}");
+            }
+        }
     }
 
     #[test]
@@ -345,6 +499,12 @@ mod tests {
             ("[cleanup]\ndevice_expiry = \"6d\"\n", "cleanup.device_expiry"),
             ("[limits]\nmessages_per_minute = 0\n", "limits.messages_per_minute"),
             ("[server]\npublic_url = \"relay.example\"\n", "server.public_url"),
+            ("[server]\nclient_ip_header = \"two words\"\n", "server.client_ip_header"),
+            ("[server]\ntrusted_proxies = [\"localhost\"]\n", "trusted_proxies"),
+            ("[limits]\nmax_strangers = 0\n", "limits.max_strangers"),
+            ("[metrics]\ntoken = \"\"\n", "metrics.token"),
+            ("[log]\nlevel = \"a=b=c\"\n", "log.level"),
+            ("[log]\nformat = \"xml\"\n", "format"),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(named), "{text:?} gave {error:?}");

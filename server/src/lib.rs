@@ -16,12 +16,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+mod caller;
 mod cleaner;
 mod clock;
 mod config;
 mod fanout;
 mod http;
+mod lobby;
+mod measured;
 mod memory;
+mod metrics;
+mod network;
+mod rations;
 #[cfg(feature = "record")]
 pub mod record;
 mod relay;
@@ -30,6 +36,9 @@ pub mod sqlite;
 mod units;
 mod writer;
 
-pub use config::{Cleanup, Config, ConfigError, Groups, Limits, Server, Storage};
+pub use config::{
+    Cleanup, Config, ConfigError, Groups, Limits, Log, LogFormat, MetricsAccess, Server, Storage,
+};
+pub use network::{Network, NetworkError};
 pub use relay::{ServeError, serve};
 pub use units::{ByteSize, Seconds};

@@ -1,15 +1,12 @@
-//! `sync-relay`: runs the relay until it is told to stop.
+//! `sync-relay`: runs the relay until it is told to stop, and what its operator needs besides.
 
-use std::net::SocketAddr;
+mod commands;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use sync_relay::Config;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use sync_relay::{Config, ConfigError};
 
 /// A self-hosted relay that keeps devices in sync and can read nothing of theirs.
 #[derive(Debug, Parser)]
@@ -18,75 +15,80 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: Serve,
+    serve: commands::Serve,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the relay (also without saying so).
-    Serve(Serve),
+    /// Run the relay (also without saying so)
+    Serve(commands::Serve),
+    /// Read the settings, say what is wrong with them or what they mean, and do nothing else
+    CheckConfig(Settings),
+    /// Copy the database into a new FILE and check the copy; the relay may run meanwhile
+    Backup {
+        #[command(flatten)]
+        settings: Settings,
+        /// The file to make. It holds the relay's secret key: keep it as safe as the database
+        file: PathBuf,
+    },
+    /// Put a copy in the database's place; the relay must not run
+    Restore {
+        #[command(flatten)]
+        settings: Settings,
+        /// A copy made by `backup`
+        file: PathBuf,
+    },
+    /// Say what the database holds; the relay may run meanwhile
+    Stats {
+        #[command(flatten)]
+        settings: Settings,
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the relay of these settings how it is; fails unless it is well
+    Health(Settings),
 }
 
+/// Where the settings are.
 #[derive(Debug, Args)]
-struct Serve {
+struct Settings {
     /// Settings file (TOML). Each setting can also come from the environment: SYNC_RELAY_SERVER__BIND=…
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port to listen on [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    bind: Option<SocketAddr>,
     /// Folder for the database [default: the user's data folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
+impl Settings {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(data) = &self.data {
+            config.storage.database = Some(data.join("relay.db"));
+        }
+        Ok(config)
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let serve = match cli.command {
-        Some(Command::Serve(serve)) => serve,
-        None => cli.serve,
+    let done = match cli.command {
+        None => commands::serve(cli.serve),
+        Some(Command::Serve(serve)) => commands::serve(serve),
+        Some(Command::CheckConfig(settings)) => commands::check_config(&settings),
+        Some(Command::Backup { settings, file }) => commands::backup(&settings, &file),
+        Some(Command::Restore { settings, file }) => commands::restore(&settings, &file),
+        Some(Command::Stats { settings, json }) => commands::stats(&settings, json),
+        Some(Command::Health(settings)) => commands::health(&settings),
     };
-    match run(serve) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
         }
     }
-}
-
-#[tokio::main]
-async fn run(serve: Serve) -> anyhow::Result<()> {
-    let mut config = Config::load(serve.config.as_deref())?;
-    if let Some(bind) = serve.bind {
-        config.server.bind = bind;
-    }
-    if let Some(data) = serve.data {
-        config.storage.database = Some(data.join("relay.db"));
-    }
-    let bind = config.server.bind;
-    let listener = TcpListener::bind(bind).await.with_context(|| format!("cannot listen on {bind}"))?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    announce(&config, &listener)?;
-    sync_relay::serve(config, listener, async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-    .await?;
-    Ok(())
-}
-
-/// Says where the relay is and where its data lies: with a bind to port 0, only now known.
-#[expect(clippy::print_stdout, reason = "it is what the command answers")]
-fn announce(config: &Config, listener: &TcpListener) -> anyhow::Result<()> {
-    println!("sync-relay listens on http://{}", listener.local_addr()?);
-    println!("its data lies in {}", config.database()?.display());
-    Ok(())
 }
 
 /// The whole chain of causes, once.

@@ -10,12 +10,17 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::accept::{self, Sockets};
+use crate::caller::Proxies;
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::fanout::Fanout;
 use crate::http;
+use crate::lobby::Lobby;
+use crate::measured::Measured;
 use crate::memory::Budget;
+use crate::metrics::{self, Metrics};
+use crate::rations::Rations;
 use crate::sqlite::{OpenError, SqliteStore};
 use crate::writer::Writer;
 
@@ -28,8 +33,8 @@ const MAX_INPUT: usize = 64 << 20;
 /// Unsent pages of all sessions together, in bytes.
 const MAX_OUTPUT: usize = 64 << 20;
 
-/// Sockets beside those of `max_connections`: for requests, and for telling that the relay is full.
-const MORE_SOCKETS: usize = 256;
+/// Sockets at once on the listener for metrics.
+const METRICS_SOCKETS: u32 = 16;
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
@@ -45,20 +50,39 @@ pub enum ServeError {
     /// Its socket.
     #[error("the listening socket failed")]
     Listen(#[from] std::io::Error),
+    /// The socket for its metrics.
+    #[error("cannot listen on {address} for metrics")]
+    Metrics {
+        /// `metrics.bind`.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its metrics.
+    #[error("metrics cannot be set up")]
+    Counting(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What all parts of a running relay share.
 pub(crate) struct Relay {
     pub(crate) identity: Arc<RelayIdentity>,
     pub(crate) public_url: Option<String>,
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<Measured<SqliteStore>>,
     pub(crate) writer: Writer,
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) clock: Clock,
     pub(crate) input: Budget,
     pub(crate) output: Budget,
     pub(crate) max_connections: u32,
-    pub(crate) connections: Arc<Semaphore>,
+    /// Places of members' connections.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) rations: Arc<Rations>,
+    pub(crate) lobby: Arc<Lobby>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics_token: Option<String>,
+    /// Threads that may work for strangers: checking a long key log takes a while.
+    pub(crate) entrance: Semaphore,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -67,9 +91,9 @@ impl Relay {
         &self.identity.policy
     }
 
-    /// Open connections to `/sync`.
+    /// Members' connections to `/sync`.
     pub(crate) fn connected(&self) -> usize {
-        self.max_connections as usize - self.connections.available_permits()
+        self.max_connections as usize - self.places.available_permits()
     }
 }
 
@@ -88,16 +112,21 @@ pub async fn serve(
     config.check()?;
     let policy = config.policy();
     let database = config.database()?;
-    let store = Arc::new(SqliteStore::open(&database, policy.clone()).await?);
+    let metrics = Arc::new(Metrics::new().map_err(|error| ServeError::Counting(Box::new(error)))?);
+    let for_metrics = match config.metrics.bind {
+        Some(address) => {
+            let listener = TcpListener::bind(address).await;
+            Some(listener.map_err(|source| ServeError::Metrics { address, source })?)
+        }
+        None => None,
+    };
+    let store = SqliteStore::open(&database, policy.clone()).await?;
+    let (secret, store_id) = (store.relay_secret(), store.store_id());
+    let store = Arc::new(Measured::new(store, Arc::clone(&metrics)));
     let fanout = Arc::new(Fanout::new(policy.messages_per_minute));
     let (writer, writing) = Writer::start(Arc::clone(&store), Arc::clone(&fanout));
     let (stop, stopping) = watch::channel(false);
-    let identity = RelayIdentity {
-        secret: store.relay_secret(),
-        store_id: store.store_id(),
-        name: config.server.name.clone(),
-        policy,
-    };
+    let identity = RelayIdentity { secret, store_id, name: config.server.name.clone(), policy };
     info!(
         address = %listener.local_addr()?,
         database = %database.display(),
@@ -105,7 +134,6 @@ pub async fn serve(
         "the relay runs"
     );
     let max_connections = config.server.max_connections;
-    let connections = Arc::new(Semaphore::new(max_connections as usize));
     let clock = Clock::start();
     let cleaner = Cleaner {
         store: Arc::clone(&store),
@@ -115,6 +143,9 @@ pub async fn serve(
         vacuum: config.cleanup.vacuum_on_cleanup,
     };
     let cleaning = tokio::spawn(cleaner.run(stopping.clone()));
+    let places = Arc::new(Semaphore::new(max_connections as usize));
+    let proxies = Arc::new(config.proxies()?);
+    let lobby = Lobby::new(config.limits.max_strangers);
     let relay = Arc::new(Relay {
         identity: Arc::new(identity),
         public_url: config.server.public_url,
@@ -125,11 +156,25 @@ pub async fn serve(
         input: Budget::of(MAX_INPUT),
         output: Budget::of(MAX_OUTPUT),
         max_connections,
-        connections: Arc::clone(&connections),
+        places: Arc::clone(&places),
+        proxies: Arc::clone(&proxies),
+        rations: Arc::new(Rations::new(&config.limits)),
+        entrance: Semaphore::new(half_of_the_processors()),
+        lobby: Arc::clone(&lobby),
+        metrics: Arc::clone(&metrics),
+        metrics_token: config.metrics.token,
         stopping: stopping.clone(),
     });
 
-    let sockets = Sockets { most: max_connections as usize + MORE_SOCKETS, head_time: HEAD_TIME };
+    if let Some(listener) = for_metrics {
+        info!(address = %listener.local_addr()?, "metrics are served");
+        let lobby = Lobby::new(METRICS_SOCKETS);
+        let sockets = Sockets { lobby, proxies: Arc::clone(&proxies), head_time: HEAD_TIME };
+        let router = http::metrics_router(Arc::clone(&relay));
+        tokio::spawn(accept::serve(listener, router, sockets, stopping.clone()));
+    }
+    tokio::spawn(keep_up(metrics, stopping.clone()));
+    let sockets = Sockets { lobby: Arc::clone(&lobby), proxies, head_time: HEAD_TIME };
     let mut server = tokio::spawn(accept::serve(listener, http::router(relay), sockets, stopping));
     tokio::select! {
         ended = &mut server => {
@@ -139,7 +184,12 @@ pub async fn serve(
         () = shutdown => {
             info!("the relay stops");
             let _ = stop.send(true);
-            if timeout(SESSIONS_END, connections.acquire_many(max_connections)).await.is_err() {
+            // In this order: a session moves from the lobby to a place.
+            let all_gone = async {
+                lobby.empty().await;
+                let _ = places.acquire_many(max_connections).await;
+            };
+            if timeout(SESSIONS_END, all_gone).await.is_err() {
                 warn!("sessions did not end in time");
             }
             if timeout(REST_ENDS, &mut server).await.is_err() {
@@ -153,8 +203,19 @@ pub async fn serve(
         }
     }
     if let Some(store) = Arc::into_inner(store) {
-        store.close().await?;
+        store.into_inner().close().await?;
     }
     info!("the relay has stopped");
     Ok(())
+}
+
+/// What was measured is put into its buckets now and then, also when nobody asks for it.
+async fn keep_up(metrics: Arc<Metrics>, mut stopping: watch::Receiver<bool>) {
+    while timeout(metrics::UPKEEP, asked(&mut stopping)).await.is_err() {
+        metrics.upkeep();
+    }
+}
+
+fn half_of_the_processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1))
 }

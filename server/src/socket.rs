@@ -6,21 +6,26 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use sync_relay_core::store::{ReadOp, Store};
-use sync_relay_core::{OpId, Output, Session, StoreReply};
+use sync_relay_core::store::{ReadOp, ReadResult, Store, WriteOp};
+use sync_relay_core::{OpId, Output, Refusal, Session, StoreReply};
 use sync_types::ErrorCode;
 use sync_types::limits::{MAX_NOISE_MESSAGE, PING_INTERVAL, SUBPROTOCOL};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, debug, debug_span, trace};
 
-use crate::accept::Place;
+use crate::accept::Arrived;
+use crate::caller::{Address, Caller};
 use crate::fanout::Seat;
+use crate::http::Problem;
+use crate::lobby::Guest;
 use crate::memory::Share;
+use crate::rations::{Connected, Ration};
 use crate::relay::{Relay, asked};
 use crate::writer::Replies;
 
@@ -28,6 +33,8 @@ use crate::writer::Replies;
 const STUCK: Duration = Duration::from_secs(30);
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
+/// How long a peer that has to make room may take to hear of it.
+const EVICTING: Duration = Duration::from_millis(100);
 /// Deliveries in a row, before the session looks at anything else.
 const MAX_DELIVERIES: usize = 64;
 /// Unstored input of one session, in bytes; more where one envelope is larger.
@@ -36,15 +43,19 @@ const MAX_UNSTORED: usize = 2 << 20;
 const READ_BUFFER: usize = 16 * 1024;
 /// What tungstenite gathers before it writes, in bytes.
 const WRITE_BUFFER: usize = 64 * 1024;
+/// Why a connection finds no place.
+const FULL: &str = "the relay has as many connections as it takes";
 /// Longest reason of a close, in bytes (RFC 6455 §5.5 leaves 123).
 const MAX_REASON: usize = 120;
 
 /// `GET /sync`. Browsers cannot read a refused upgrade, so a refusal comes after it.
 pub(crate) async fn upgrade(
     State(relay): State<Arc<Relay>>,
-    Extension(held): Extension<Place>,
-    request: WebSocketUpgrade,
-) -> Response {
+    Extension(arrived): Extension<Arrived>,
+    Extension(caller): Extension<Caller>,
+    request: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let request = request.map_err(|rejected| Problem::because(rejected.status(), rejected.body_text()))?;
     let request = request
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER)
@@ -52,28 +63,50 @@ pub(crate) async fn upgrade(
         .max_write_buffer_size(WRITE_BUFFER + 2 * MAX_NOISE_MESSAGE)
         .max_message_size(MAX_NOISE_MESSAGE)
         .max_frame_size(MAX_NOISE_MESSAGE);
-    let place = Arc::clone(&relay.connections).try_acquire_owned();
-    request.on_upgrade(async move |socket| {
-        match place {
-            Ok(place) => run(relay, socket, place).instrument(debug_span!("session")).await,
-            Err(_) => refuse(socket, "the relay has as many connections as it takes").await,
+    let guest = arrived.guest;
+    let connected = may_begin(&relay, &caller);
+    Ok(request.on_upgrade(async move |socket| match connected {
+        Ok(connected) => {
+            let who = Who { address: caller.counted, guest, place: None, _connected: connected };
+            run(relay, socket, who).instrument(debug_span!("session")).await;
         }
-        drop(held);
-    })
+        Err((code, why)) => {
+            relay.metrics.refused(code);
+            tokio::select! {
+                () = refuse(socket, code, &why) => {}
+                () = guest.evicted() => {}
+            }
+        }
+    }))
 }
 
-async fn refuse(socket: WebSocket, why: &str) {
+/// Whether a connection may begin, as far as can be said before its handshake.
+fn may_begin(relay: &Arc<Relay>, caller: &Caller) -> Result<Connected, (ErrorCode, String)> {
+    if relay.places.available_permits() == 0 {
+        return Err((ErrorCode::Unavailable, FULL.to_owned()));
+    }
+    let now = relay.clock.now().mono;
+    if let Err(wait) = relay.rations.take(caller.counted, Ration::Session, now) {
+        let seconds = wait.as_millis().div_ceil(1000);
+        let why = format!("too many connections in a short time; try again in {seconds} s");
+        return Err((ErrorCode::RateLimited, why));
+    }
+    let connected = relay.rations.connect(caller.counted, now);
+    connected.ok_or_else(|| (ErrorCode::RateLimited, "too many connections from this address".to_owned()))
+}
+
+async fn refuse(socket: WebSocket, code: ErrorCode, why: &str) {
     let (mut sink, stream) = socket.split();
-    let message = close_message(ErrorCode::Unavailable.close_code(), why);
+    let message = close_message(code.close_code(), why);
     if let Ok(Ok(())) = timeout(CLOSING, sink.send(message)).await {
         close(sink, stream).await;
     }
 }
 
-async fn run(relay: Arc<Relay>, socket: WebSocket, place: OwnedSemaphorePermit) {
+async fn run(relay: Arc<Relay>, socket: WebSocket, who: Who) {
     let mut seed = [0; 32];
     if getrandom::fill(&mut seed).is_err() {
-        return refuse(socket, "the relay has no random bytes").await;
+        return refuse(socket, ErrorCode::Unavailable, "the relay has no random bytes").await;
     }
     let (sink, stream) = socket.split();
     let (replies, heard) = mpsc::unbounded_channel();
@@ -81,6 +114,8 @@ async fn run(relay: Arc<Relay>, socket: WebSocket, place: OwnedSemaphorePermit) 
     let connection = Connection {
         session: Session::new(Arc::clone(&relay.identity), seed, now),
         seat: relay.fanout.open(relay.clock),
+        who,
+        founds: false,
         sink,
         replies,
         input: Share::default(),
@@ -89,13 +124,23 @@ async fn run(relay: Arc<Relay>, socket: WebSocket, place: OwnedSemaphorePermit) 
     };
     debug!("opened");
     connection.run(stream, heard).await;
-    drop(place);
+}
+
+/// Whose connection it is: a stranger's until it has a place.
+struct Who {
+    address: Option<Address>,
+    guest: Arc<Guest>,
+    place: Option<OwnedSemaphorePermit>,
+    _connected: Connected,
 }
 
 struct Connection {
     relay: Arc<Relay>,
     session: Session,
     seat: Seat,
+    who: Who,
+    /// Whether its group is not there, as far as is known: letting it in would make one.
+    founds: bool,
     sink: SplitSink<WebSocket, Message>,
     replies: Replies,
     /// Of the budget for input, for what storage does not have yet.
@@ -113,17 +158,37 @@ impl Connection {
         mut stream: SplitStream<WebSocket>,
         heard: mpsc::UnboundedReceiver<(OpId, StoreReply)>,
     ) {
-        let ended = self.talk(&mut stream, heard).await;
+        let guest = Arc::clone(&self.who.guest);
+        let ended = tokio::select! {
+            ended = self.talk(&mut stream, heard) => ended,
+            () = guest.evicted() => return self.make_room().await,
+        };
         if let Some(op) = self.session.farewell(self.relay.clock.now()) {
             self.relay.writer.note(op);
         }
         debug!(session = ?self.session, "ended");
         // The others hear that it is gone before the peer has answered the close.
-        let Self { sink, seat, .. } = self;
+        let Self { sink, seat, who, .. } = self;
         drop(seat);
         if let Err(Over) = ended {
             close(sink, stream).await;
         }
+        drop(who);
+    }
+
+    /// Ends a stranger's connection without waiting for its peer.
+    async fn make_room(mut self) {
+        debug!("made room for another");
+        let message = close_message(ErrorCode::Unavailable.close_code(), FULL);
+        let _ = timeout(EVICTING, self.sink.send(message)).await;
+    }
+
+    /// A stranger's turn to have something worked out. Members need none.
+    async fn turn<'a>(&self, relay: &'a Relay) -> Option<SemaphorePermit<'a>> {
+        if self.who.place.is_some() {
+            return None;
+        }
+        relay.entrance.acquire().await.ok()
     }
 
     async fn talk(
@@ -148,14 +213,20 @@ impl Connection {
             let far = Instant::now() + STUCK;
             tokio::select! {
                 message = stream.next(), if starved.is_none() && unstored <= max_unstored => match message {
-                    Some(Ok(message)) => self.take(message)?,
+                    Some(Ok(message)) => {
+                        let _turn = self.turn(&relay).await;
+                        self.take(message)?;
+                    }
                     Some(Err(error)) => {
                         debug!(%error, "the socket failed");
                         return Err(Over);
                     }
                     None => return Ok(()),
                 },
-                Some((id, reply)) = heard.recv() => self.session.handle_stored(id, reply, clock.now()),
+                Some((id, reply)) = heard.recv() => {
+                    let _turn = self.turn(&relay).await;
+                    self.session.handle_stored(id, reply, clock.now());
+                }
                 () = self.seat.woken(), if self.session.wants_deliveries() => self.deliver().await?,
                 share = relay.input.take(missing.unwrap_or(0)), if missing.is_some() => self.input.add(share),
                 () = sleep_until(starved.unwrap_or(far) + STUCK), if starved.is_some() => return Err(Over),
@@ -212,6 +283,9 @@ impl Connection {
     async fn carry_out(&mut self) -> Result<(), Over> {
         let mut sent = false;
         while let Some(output) = self.session.poll_output() {
+            while let Some(code) = self.session.poll_refusal() {
+                self.relay.metrics.refused(code);
+            }
             match output {
                 Output::Send(frame) => {
                     trace!(bytes = frame.len(), "out");
@@ -219,12 +293,18 @@ impl Connection {
                     sent = true;
                 }
                 Output::Write { id, op } => {
+                    if let Err(refusal) = self.may_found(&op) {
+                        let reply = StoreReply::Written(Err(refusal));
+                        self.session.handle_stored(id, reply, self.relay.clock.now());
+                        continue;
+                    }
                     let held = self.hand_over(op.bytes()).await?;
                     self.relay.writer.submit(id, op, held, &self.replies).await;
                 }
                 Output::Read { id, op } => self.read(id, op).await?,
                 Output::Register(registration) => {
                     debug!(group = ?registration.group, device = ?registration.device, "let in");
+                    self.take_place().await?;
                     let bucket = self.seat.register(registration);
                     self.session.handle_registered(bucket);
                 }
@@ -242,6 +322,30 @@ impl Connection {
             self.page = Share::default();
         }
         Ok(())
+    }
+
+    /// From now on the connection is a member's.
+    async fn take_place(&mut self) -> Result<(), Over> {
+        let Ok(place) = Arc::clone(&self.relay.places).try_acquire_owned() else {
+            self.relay.metrics.refused(ErrorCode::Unavailable);
+            self.send(close_message(ErrorCode::Unavailable.close_code(), FULL)).await?;
+            self.flush().await?;
+            return Err(Over);
+        };
+        self.relay.metrics.counters().sessions.increment(1);
+        self.who.place = Some(place);
+        self.who.guest.leave();
+        Ok(())
+    }
+
+    /// Whether a write may make a group, if it would.
+    fn may_found(&self, op: &WriteOp) -> Result<(), Refusal> {
+        if !self.founds || !matches!(op, WriteOp::Admit(_)) {
+            return Ok(());
+        }
+        let now = self.relay.clock.now().mono;
+        let taken = self.relay.rations.take(self.who.address, Ration::NewGroup, now);
+        taken.map_err(|wait| Refusal::NewGroupsRationed { wait })
     }
 
     /// The share of a write that goes to storage, which may have it for longer than this session lives.
@@ -266,6 +370,7 @@ impl Connection {
             Ok(mut result) => {
                 let now = self.relay.clock.now();
                 self.relay.fanout.mark_online(&op, &mut result, now);
+                self.founds = matches!(result, ReadResult::KeyLog(None));
                 StoreReply::Read(result)
             }
             Err(failure) => {
@@ -274,7 +379,9 @@ impl Connection {
                 StoreReply::Unavailable
             }
         };
-        self.session.handle_stored(id, reply, self.relay.clock.now());
+        let relay = Arc::clone(&self.relay);
+        let _turn = self.turn(&relay).await;
+        self.session.handle_stored(id, reply, relay.clock.now());
         Ok(())
     }
 

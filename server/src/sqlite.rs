@@ -1,12 +1,16 @@
 //! The store on SQLite: one writer connection, several readers, one file to back up.
 
 mod apply;
+mod backup;
 mod invites;
 mod open;
 mod read;
 mod rows;
+mod totals;
 
+pub use backup::{BackupError, Overview, Restored, backup, overview, restore};
 pub use open::{OpenError, Settings, SqliteStore};
+pub use totals::Totals;
 
 use sync_relay_core::store::{ReadOp, ReadResult, Store, StoreError, WriteOp, WriteOutcome};
 

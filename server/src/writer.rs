@@ -67,6 +67,11 @@ impl Writer {
         answer.await.map_err(|_| Unavailable)?
     }
 
+    /// Writes that are in the queue.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
+    }
+
     /// For nobody: not done when the queue is full.
     pub(crate) fn note(&self, op: WriteOp) {
         let reply = Reply::Nobody;

@@ -149,6 +149,22 @@ async fn the_relay_says_who_and_how_it_is() {
         (&1.into(), &1.into(), &1.into())
     );
 
+    // Whoever refuses, it is a problem in JSON.
+    for (method, path, status) in [
+        ("GET", "/nowhere", 404),
+        ("GET", "/sync", 400),
+        ("POST", "/health", 405),
+        ("GET", "/invite/%ff", 400),
+        ("POST", "/invite", 415),
+        ("GET", "/assets/nothing", 404),
+    ] {
+        let refused = http(relay.addr, method, path, &["origin: https://app.example"], "").await;
+        assert_eq!(refused.status, status, "{method} {path}");
+        assert!(refused.head.contains("content-type: application/problem+json"), "{path}: {}", refused.head);
+        assert!(refused.head.contains("access-control-allow-origin: *"), "{path}: {}", refused.head);
+        assert_eq!(refused.json()["status"], status);
+        assert_eq!(refused.json()["type"], "about:blank");
+    }
     let missing = http(relay.addr, "GET", "/nowhere", &[], "").await;
     assert_eq!((missing.status, missing.json()["status"].as_u64()), (404, Some(404)));
     let preflight = [

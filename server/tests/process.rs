@@ -3,55 +3,13 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{BufRead, Read};
+use std::process::Stdio;
 
+use common::program::{Program, command};
 use common::{Client, Group, Heard, push};
 use sync_types::{ErrorCode, Message};
 use tempfile::TempDir;
-
-struct Program {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    addr: SocketAddr,
-}
-
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sync-relay"));
-    command.env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::null());
-    command
-}
-
-impl Program {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let addr = line.trim().strip_prefix("sync-relay listens on http://").unwrap().parse().unwrap();
-        Self { child, stdout, addr }
-    }
-
-    fn on(folder: &TempDir) -> Self {
-        let mut command = command();
-        command.args(["serve", "--bind", "127.0.0.1:0", "--data"]).arg(folder.path());
-        Self::start(command)
-    }
-
-    fn terminate(mut self) -> ExitStatus {
-        let killed = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
-        assert!(killed.unwrap().success());
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_sigkill_without_gaps() {
@@ -127,6 +85,31 @@ async fn sigterm_ends_it_well_while_devices_are_connected() {
     assert!(waiting.await.unwrap().success());
     let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert!(!files.iter().any(|name| name == "relay.db-wal"), "one file to back up: {files:?}");
+}
+
+#[tokio::test]
+async fn the_log_may_be_one_object_a_line_and_names_nobody() {
+    let folder = TempDir::new().unwrap();
+    let mut command = command();
+    command.args(["serve", "--bind", "127.0.0.1:0", "--data"]).arg(folder.path()).stderr(Stdio::piped());
+    command.env("SYNC_RELAY_LOG__FORMAT", "json").env("SYNC_RELAY_LOG__LEVEL", "trace,hyper=off");
+    let mut program = Program::start(command);
+    let log = program.child.stderr.take().unwrap();
+    let log = std::thread::spawn(move || std::io::read_to_string(log).unwrap());
+    let mut a = Client::join(program.addr, 1, &Group::new(1)).await;
+    a.push(1, *b"rhubarb").await;
+    drop(a);
+    assert!(program.terminate().success());
+    let log = log.join().unwrap();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let has = |level: &str, message: &str| {
+        lines.iter().any(|line| line["level"] == level && line["fields"]["message"] == message)
+    };
+    assert!(has("INFO", "the relay runs") && has("DEBUG", "let in") && has("TRACE", "in"), "{log}");
+    let id = common::device(1).id().to_string();
+    assert!(!log.contains(&id), "ids are shortened");
+    assert!(!log.contains("rhubarb"));
 }
 
 #[test]

@@ -1,16 +1,17 @@
-//! The message allowance of one device: a generic cell rate algorithm (ITU-T I.371, annex A) on the
-//! caller's clock.
+//! An allowance, such as that of one device for its messages: a generic cell rate algorithm (ITU-T I.371,
+//! annex A) on the caller's clock.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use sync_types::MonoMs;
 
-const MINUTE_US: u64 = 60_000_000;
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// How much one device may send: `per_minute` messages at once, then as many a minute.
+/// How much of something there may be: so many at once, then as many in each period.
 ///
-/// Shared by all connections of the device, and kept beyond them: reconnecting buys nothing.
+/// A device's bucket for messages is shared by all its connections, and kept beyond them: reconnecting buys
+/// nothing.
 #[derive(Debug)]
 pub struct Bucket {
     /// When the allowance will be whole again, in microseconds of the caller's clock.
@@ -22,8 +23,15 @@ pub struct Bucket {
 impl Bucket {
     /// A whole allowance of `per_minute` messages (at least one).
     pub fn new(per_minute: u32) -> Self {
-        let cost = (MINUTE_US / u64::from(per_minute.max(1))).max(1);
-        Self { whole_at: AtomicU64::new(0), cost, burst: cost.saturating_mul(u64::from(per_minute.max(1))) }
+        Self::of(per_minute, MINUTE)
+    }
+
+    /// A whole allowance of `count` (at least one) in each `period`.
+    pub fn of(count: u32, period: Duration) -> Self {
+        let count = u64::from(count.max(1));
+        let period = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
+        let cost = (period / count).max(1);
+        Self { whole_at: AtomicU64::new(0), cost, burst: cost.saturating_mul(count) }
     }
 
     /// Takes one message's worth, or says how long to wait until there is one.
@@ -44,6 +52,11 @@ impl Bucket {
         let _ = self.whole_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
             Some(whole_at.saturating_sub(cost))
         });
+    }
+
+    /// How long one message's worth takes to come back.
+    pub fn interval(&self) -> Duration {
+        Duration::from_micros(self.cost)
     }
 
     /// Whether nothing is missing: such a bucket need not be remembered.
@@ -85,8 +98,21 @@ mod tests {
     }
 
     #[test]
+    fn a_period_may_be_an_hour() {
+        let bucket = Bucket::of(20, Duration::from_secs(3600));
+        for _ in 0..20 {
+            assert_eq!(bucket.take(MonoMs(0)), Ok(()));
+        }
+        assert_eq!(bucket.interval(), Duration::from_secs(180));
+        assert_eq!(bucket.take(MonoMs(0)), Err(Duration::from_secs(180)));
+        assert_eq!(bucket.take(MonoMs(180_000)), Ok(()));
+    }
+
+    #[test]
     fn extreme_clocks_and_rates_do_not_overflow() {
         for rate in [0, 1, u32::MAX] {
+            let bucket = Bucket::of(rate, Duration::MAX);
+            let _ = bucket.take(MonoMs(u64::MAX));
             let bucket = Bucket::new(rate);
             let _ = bucket.take(MonoMs(u64::MAX));
             let _ = bucket.take(MonoMs(0));

@@ -35,6 +35,8 @@ const CLOSE_UNSUPPORTED: u16 = 1003;
 /// How long one envelope may take from its first record to its last: what is held of it counts against
 /// a budget of all sessions.
 const ENVELOPE_TIME: Duration = Duration::from_secs(60);
+/// Refusals kept for [`Session::poll_refusal`]; more are forgotten.
+const MAX_REFUSALS: usize = 16;
 /// When to try again after the relay has failed or gone down, in milliseconds.
 const RETRY_MS: u32 = 2_000;
 
@@ -120,6 +122,7 @@ pub struct Session {
     line: Line,
     phase: Phase,
     outputs: VecDeque<Output>,
+    refusals: VecDeque<u16>,
     ops: u64,
     opened: MonoMs,
     heard: MonoMs,
@@ -155,6 +158,7 @@ impl Session {
             line: Line::new(handshake_seed),
             phase: Phase::Handshake,
             outputs: VecDeque::new(),
+            refusals: VecDeque::new(),
             ops: 0,
             opened: now.mono,
             heard: now.mono,
@@ -275,6 +279,11 @@ impl Session {
         self.outputs.pop_front()
     }
 
+    /// What the peer was refused since the last call, for whoever counts it.
+    pub fn poll_refusal(&mut self) -> Option<ErrorCode> {
+        self.refusals.pop_front().and_then(ErrorCode::from_u16)
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout), if ever.
     pub fn poll_timeout(&self) -> Option<MonoMs> {
         match self.phase {
@@ -370,17 +379,25 @@ impl Session {
     fn fail(&mut self, error: ErrorBody, nonce: Nonce, now: Now) {
         let (code, reason) = (4000 + error.code, error.message.clone());
         self.send(error, nonce, now);
-        self.close(code, reason);
+        self.end(code, reason);
     }
 
     fn go_away(&mut self, now: Now) {
         let nonce = self.nonce();
         let error = ErrorBody::because(ErrorCode::Unavailable, "the relay is going down");
         self.send(error.retry_after_ms(RETRY_MS), nonce, now);
-        self.close(CLOSE_AWAY, "the relay is going down".to_owned());
+        self.end(CLOSE_AWAY, "the relay is going down".to_owned());
     }
 
+    /// Ends the session without an ERROR: there is no channel for one, or nothing can be said any more.
     fn close(&mut self, code: u16, reason: String) {
+        if let Some(code) = code.checked_sub(4000).filter(|_| !self.is_closed()) {
+            self.note_refusal(code);
+        }
+        self.end(code, reason);
+    }
+
+    fn end(&mut self, code: u16, reason: String) {
         if !self.is_closed() {
             self.phase = Phase::Closed;
             self.outputs.push_back(Output::Close { code, reason });
@@ -403,10 +420,20 @@ impl Session {
     /// Seals a message and queues its frames. Before the channel is open there is no way to say anything.
     fn send(&mut self, message: impl Into<Message>, nonce: Nonce, now: Now) {
         let sender = DeviceId::from(self.relay.secret.key());
-        let envelope = Envelope::seal(&message.into(), sender, self.group, now.unix, nonce);
+        let message = message.into();
+        if let Message::Error(error) = &message {
+            self.note_refusal(error.code);
+        }
+        let envelope = Envelope::seal(&message, sender, self.group, now.unix, nonce);
         match self.line.seal(&envelope) {
             Ok(frames) => self.outputs.extend(frames.into_iter().map(Output::Send)),
             Err(error) => self.close(ErrorCode::Unavailable.close_code(), error.to_string()),
+        }
+    }
+
+    fn note_refusal(&mut self, code: u16) {
+        if self.refusals.len() < MAX_REFUSALS {
+            self.refusals.push_back(code);
         }
     }
 

@@ -10,25 +10,36 @@ use sync_relay_core::GroupCreation;
 use sync_relay_core::store::{ReadOp, ReadResult, Store};
 use sync_types::limits::{INVITE_LIFETIME, MAX_SEALED_INVITE, PROTOCOL_VERSION};
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::problem::{Body, PROBLEM, Problem};
 use crate::relay::Relay;
 use crate::writer::Unavailable;
 
 /// How long storage has to answer before the relay calls itself ill.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-#[derive(Serialize)]
+/// How the relay is.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Health {
+    /// `ok`; what is not well is answered with 503.
     status: &'static str,
+    /// Of the program.
     version: &'static str,
+    /// Members' connections to `/sync`.
     connections: usize,
     groups: u64,
     blobs_stored: u64,
     uptime_seconds: u64,
 }
 
-/// `GET /health`: asks storage, and does not only say that the process runs.
+/// How is it?
+///
+/// Asks storage, and does not only say that the process runs.
+#[utoipa::path(get, path = "/health", responses(
+    (status = OK, body = Health, description = "It is well."),
+    (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage does not answer."),
+))]
 pub(super) async fn health(State(relay): State<Arc<Relay>>) -> Result<Json<Health>, Problem> {
     let asked = timeout(PATIENCE, relay.store.read(&ReadOp::Stats)).await;
     let Ok(Ok(ReadResult::Stats(stats))) = asked else {
@@ -44,28 +55,41 @@ pub(super) async fn health(State(relay): State<Arc<Relay>>) -> Result<Json<Healt
     }))
 }
 
-#[derive(Serialize)]
+/// Who the relay is and what it takes.
+#[derive(Serialize, ToSchema)]
 pub(super) struct WellKnown {
+    /// A name for people.
     relay_id: String,
+    /// By which clients know it: 32 bytes in base64url. The one in an invite is better.
     public_key: String,
     protocol_versions: Vec<u16>,
+    /// How clients reach it, when that is not how it was reached now.
     public_url: Option<String>,
+    /// `open` or `access_token`.
     group_creation: &'static str,
     limits: Limits,
 }
 
-#[derive(Serialize)]
+/// Bytes and seconds.
+#[derive(Serialize, ToSchema)]
 struct Limits {
+    /// Of one sealed blob.
     max_blob_size: u32,
     max_group_storage: u64,
+    /// 0: no end.
     default_ttl: u32,
+    /// Of one group.
     max_devices: u64,
+    /// Of one device.
     messages_per_minute: u32,
     max_invite_size: usize,
     invite_lifetime: u64,
 }
 
-/// `GET /.well-known/sync-relay`: bytes and seconds.
+/// Who is it?
+#[utoipa::path(get, path = "/.well-known/sync-relay", responses(
+    (status = OK, body = WellKnown, description = "Its key, and its limits."),
+))]
 pub(super) async fn well_known(State(relay): State<Arc<Relay>>) -> Json<WellKnown> {
     let policy = relay.policy();
     Json(WellKnown {

@@ -15,12 +15,12 @@ use sync_relay_core::Policy;
 use sync_types::{RelaySecret, StoreId};
 use tokio::sync::Mutex;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// Connections that read beside the one that writes.
 const READERS: u32 = 4;
 /// How long a connection waits for another's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// `PRAGMA auto_vacuum` of a database that can give pages back.
 const INCREMENTAL: i64 = 2;
 
@@ -131,31 +131,39 @@ impl SqliteStore {
 /// Makes the folder and an empty file that only their owner can read, and locks them against a second
 /// relay.
 fn prepare(path: &Path) -> Result<File, OpenError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| OpenError::File { path, source }
-    };
+    let lock = lock(path)?;
+    private(path)?;
+    Ok(lock)
+}
+
+/// Keeps every other relay away from a database, for as long as the file is held.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
     }
-    let private = |path: &Path| {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).map_err(failed(path))?;
-        // It may have been there before, open to others.
-        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed(path))?;
-        Ok::<_, OpenError>(file)
-    };
     let lock_path = path.with_extension("lock");
     let lock = private(&lock_path)?;
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => return Err(failed(&lock_path)(source)),
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(&lock_path)(source)),
     }
-    private(path)?;
-    Ok(lock)
+}
+
+/// A file that only its owner can read, made if it is not there.
+pub(super) fn private(path: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(failed(path))?;
+    // It may have been there before, open to others.
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(failed(path))?;
+    Ok(file)
+}
+
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |source| OpenError::File { path, source }
 }
 
 /// Where a copy of the relay's secret key lies: beside the database. The database's own is the one that

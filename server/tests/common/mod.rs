@@ -1,6 +1,8 @@
 //! A relay on a real socket with a real database, and a client made of the protocol's own parts.
 #![allow(dead_code, unreachable_pub, clippy::wildcard_enum_match_arm, clippy::large_enum_variant)]
 
+pub mod program;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -130,16 +132,26 @@ pub enum Heard {
 }
 
 pub struct Client {
-    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub socket: Socket,
     pub channel: Channel,
     device: DeviceSecret,
     group: Group,
 }
 
-pub async fn open_socket(addr: SocketAddr) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub async fn open_socket(addr: SocketAddr) -> Socket {
+    open_socket_for(addr, None).await
+}
+
+/// As a proxy would that speaks for `client`.
+pub async fn open_socket_for(addr: SocketAddr, client: Option<&str>) -> Socket {
     let mut request = format!("ws://{addr}/sync").into_client_request().unwrap();
     let protocol = "sync-relay.v1".parse().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", protocol);
+    if let Some(client) = client {
+        request.headers_mut().insert("cf-connecting-ip", client.parse().unwrap());
+    }
     let (socket, response) = soon(connect_async(request)).await.unwrap();
     assert_eq!(response.headers()["sec-websocket-protocol"], "sync-relay.v1");
     socket
@@ -148,7 +160,11 @@ pub async fn open_socket(addr: SocketAddr) -> WebSocketStream<MaybeTlsStream<Tcp
 impl Client {
     /// Through the handshake, not further.
     pub async fn connect(addr: SocketAddr, device_no: u8, group: &Group) -> Self {
-        let mut socket = open_socket(addr).await;
+        Self::over(open_socket(addr).await, device_no, group).await
+    }
+
+    /// Through the handshake on a socket that is open.
+    pub async fn over(mut socket: Socket, device_no: u8, group: &Group) -> Self {
         let device = device(device_no);
         let (initiator, first) = Initiator::start(&device, random()).unwrap();
         socket.send(Frame::binary(first)).await.unwrap();
@@ -317,7 +333,10 @@ impl Answer {
 
 pub async fn http(addr: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut socket = TcpStream::connect(addr).await.unwrap();
-    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    if !headers.iter().any(|header| header.starts_with("host:")) {
+        request += &format!("host: {addr}\r\n");
+    }
     for header in headers {
         request += &format!("{header}\r\n");
     }

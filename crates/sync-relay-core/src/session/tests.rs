@@ -7,9 +7,7 @@ use sync_types::limits::{DEFAULT_MAX_BLOB, MAX_SEALED_NAME};
 use sync_types::*;
 
 use super::*;
-use crate::store::{
-    Admitted, Backlog, Placed, Pushed, ReadResult, Refusal, StoreReply, WriteResult,
-};
+use crate::store::{Admitted, Backlog, Placed, Pushed, ReadResult, Refusal, StoreReply, WriteResult};
 use bed::{Bed, backlog, group, hello, news, push, rotate};
 
 fn admitted(epoch: u32) -> StoreReply {
@@ -395,4 +393,27 @@ fn hostile_input_never_panics_and_a_stranger_makes_no_writes() {
             bed.out();
         }
     }
+}
+
+#[test]
+fn every_refusal_is_told_once_with_or_without_an_error_message() {
+    let mut bed = Bed::ready();
+    assert_eq!(bed.session.poll_refusal(), None);
+    bed.send(PushBatch { blobs: vec![] });
+    assert_eq!(bed.session.poll_refusal(), Some(ErrorCode::BadRequest));
+    assert_eq!(bed.session.poll_refusal(), None, "the session goes on");
+
+    let mut bed = Bed::new();
+    let wrong = Hello { proof: [0; 64], ..hello(&bed) };
+    bed.send(wrong);
+    bed.answer(1, StoreReply::Read(ReadResult::KeyLog(None)));
+    assert!(bed.session.is_closed());
+    assert_eq!(bed.session.poll_refusal(), Some(ErrorCode::Unauthenticated));
+    assert_eq!(bed.session.poll_refusal(), None, "the close belongs to the ERROR");
+
+    let mut bed = Bed::new();
+    bed.session.handle_frame(&[0; 40], bed.now);
+    bed.session.handle_frame(&[0; 40], bed.now);
+    assert_eq!(bed.session.poll_refusal(), Some(ErrorCode::BadRequest), "no channel, no ERROR");
+    assert_eq!(bed.session.poll_refusal(), None);
 }

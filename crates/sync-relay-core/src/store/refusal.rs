@@ -1,5 +1,7 @@
 //! Why a write is refused by a rule.
 
+use core::time::Duration;
+
 use sync_types::{DeviceId, ErrorBody, ErrorCode};
 
 /// Why a write is refused. Nothing was changed; what the peer can do about it is in its code.
@@ -11,6 +13,12 @@ pub enum Refusal {
     /// The relay has as many groups as it takes.
     #[error("the relay takes no more groups")]
     TooManyGroups,
+    /// Too many new groups came from where this one would. Storage never says so; a driver may.
+    #[error("too many new groups were made from this address")]
+    NewGroupsRationed {
+        /// When to try again.
+        wait: Duration,
+    },
     /// The group has as many devices as it may.
     #[error("the group takes no more devices; remove one first")]
     TooManyDevices,
@@ -96,6 +104,7 @@ impl Refusal {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::CreationDenied => ErrorCode::GroupCreationDenied,
+            Self::NewGroupsRationed { .. } => ErrorCode::RateLimited,
             Self::TooManyGroups | Self::TooManyDevices | Self::TooManyRotations => ErrorCode::GroupLimit,
             Self::Unknown | Self::InviteNotFound => ErrorCode::NotFound,
             Self::Revoked => ErrorCode::DeviceRevoked,
@@ -124,6 +133,10 @@ impl Refusal {
 
 impl From<Refusal> for ErrorBody {
     fn from(refusal: Refusal) -> Self {
-        Self::because(refusal.code(), refusal.to_string())
+        let error = Self::because(refusal.code(), refusal.to_string());
+        if let Refusal::NewGroupsRationed { wait } = refusal {
+            return error.retry_after_ms(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+        }
+        error
     }
 }
