@@ -27,16 +27,17 @@ use zeroize::Zeroizing;
 
 use crate::api::{BatchId, Command, CommandId, Event, Input, Output, Reply, Status};
 use crate::error::{EngineError, StateError, StopReason};
-use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State};
+use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State, Tips};
 use crate::timer::{Timer, Timers};
 use crate::window::Window;
 use chains::Stubs;
 use heads::Heads;
+use intake::Held;
 use link::{Connecting, Link};
 use outbox::Outbox;
 use reader::{Delivered, Wanted};
 use roster::Strangers;
-use rotation::Wish;
+use rotation::{Rotating, Wish};
 use sent::Sent;
 
 /// A wall clock that moved this much further than the other one was set, or slept.
@@ -120,12 +121,14 @@ pub struct Engine {
     strangers: Strangers,
     /// The newest epoch that the relay claims.
     relay_epoch: Epoch,
+    /// The newest epoch of which the app was told that the relay withholds it.
+    withheld: Epoch,
     /// Whether everything that there was has been read since this engine began, or the log started over.
     reached_end: bool,
     /// Where the end was when it was last looked at.
     checked_end: Option<Cursor>,
     /// What became available while nothing could be shown.
-    held: Option<(Cursor, BlobId, DeviceId)>,
+    held: VecDeque<Held>,
     /// There may be more in the log than this device was told.
     pull_due: bool,
     /// This connection was made in an epoch that is over.
@@ -133,7 +136,7 @@ pub struct Engine {
     /// An epoch was entered, and this device has to show itself in it.
     announce_due: bool,
     /// The rotation that was sent, or stored, and has not been read in the log.
-    rotating: Option<(CommandId, BlobId)>,
+    rotating: Option<Rotating>,
     /// Who waits for this device to be gone.
     leaving: Option<CommandId>,
     /// The others have been told, or are about to be.
@@ -211,7 +214,8 @@ impl Engine {
                 None => waiting.push_back((position, row)),
             }
         }
-        let sent = Sent::new(sent);
+        let progress = &state.progress;
+        let sent = Sent::new(sent, progress.generation, progress.seen_cursor);
         let epoch = state.group.as_ref().map_or(0, |group| group.key_log.epoch());
         let outbox = Outbox::new(waiting, sent.last_position(), epoch);
         let heads = Heads::new(std::mem::take(&mut state.heads));
@@ -246,9 +250,10 @@ impl Engine {
             stubs: Stubs::default(),
             strangers: Strangers::default(),
             relay_epoch: 0,
+            withheld: 0,
             reached_end: false,
             checked_end: None,
-            held: None,
+            held: VecDeque::new(),
             pull_due: false,
             renew_session: false,
             announce_due: false,
@@ -387,6 +392,7 @@ impl Engine {
         match timer {
             Timer::Reconnect => self.reconnect(),
             Timer::Greeting | Timer::Presence => self.lost(),
+            Timer::Answer => self.misbehaved(),
             Timer::Silence => self.probe(),
             Timer::Roll => self.call_roll(),
             Timer::Strangers => self.name_strangers(),
@@ -483,6 +489,7 @@ fn new_chain(rng: &mut ChaCha20Rng) -> ChainRow {
         prev_expires: UnixMs(0),
         next_blob: 0,
         logged: None,
+        older: Tips::default(),
         logged_in: 0,
     }
 }

@@ -6,8 +6,8 @@ mod peer;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use sync_e2ee::{DeviceName, EpochSecret, Seen, Tip};
-use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode};
+use sync_e2ee::{DeviceName, EpochSecret, MAX_TIPS, Seen, Tip};
+use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode, put_list, take_list};
 use sync_types::{
     AccessToken, BlobHash, BlobId, ChainId, Cursor, DeviceId, DeviceSecret, Epoch, GroupId, KeyLog, RelayKey,
     RelayUrl, StoreId, UnixMs, record,
@@ -209,8 +209,8 @@ record! {
         seen_cursor: Cursor,
         /// The head at `seen_cursor`; unknown after a gap in the log.
         head: Option<[u8; 32]>,
-        /// How far the inviter had seen the log, until this device has come that far: what lies before was
-        /// there before this device was.
+        /// How far the inviter had seen the log, until it starts over: what lies before was there before
+        /// this device was.
         joined: Option<Joined>,
         /// Whether own blobs that the store lost are to be pushed again, once the log has been read.
         restore: Restore,
@@ -270,14 +270,47 @@ record! {
         next_blob: u64,
         /// Its last blob that is in the log.
         logged: Option<Tip>,
-        /// The generation of that log.
+        /// The same of the chains before it, as far as rosters speak of so many.
+        older: Tips,
+        /// The generation of the log that has `logged`.
         logged_in: u32,
+    }
+}
+
+/// The ends of some chains, the newest last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tips(pub(crate) Vec<Tip>);
+
+impl Wire for Tips {
+    fn put(&self, w: &mut Writer) {
+        put_list(&self.0, w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(take_list(r, MAX_TIPS)?))
     }
 }
 
 impl ChainRow {
     pub(crate) fn change(&self) -> Change {
         put(vec![CHAIN], self)
+    }
+
+    /// A blob of one of this device's chains is in the log; whether that changes anything.
+    pub(crate) fn log(&mut self, tip: &Tip, generation: u32) -> bool {
+        if tip.chain_id == self.chain_id {
+            let news = self.logged.as_ref().is_none_or(|known| known.seq <= tip.seq);
+            if news {
+                (self.logged, self.logged_in) = (Some(tip.clone()), generation);
+            }
+            return news;
+        }
+        let older = self.older.0.iter_mut().find(|known| known.chain_id == tip.chain_id);
+        older.filter(|known| known.seq < tip.seq).map(|known| *known = tip.clone()).is_some()
+    }
+
+    /// What is in the log of all of this device's chains.
+    pub(crate) fn tips(&self) -> Vec<Tip> {
+        self.older.0.iter().chain(&self.logged).cloned().collect()
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Silence,
     /// It must have answered.
     Presence,
+    /// It must have answered some request, or at least be in the midst of it.
+    Answer,
     /// Send no requests before this: the relay asked to wait.
     Pause,
     /// Send no pushes before this: the relay is full.
@@ -26,11 +28,12 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Reconnect,
         Self::Greeting,
         Self::Silence,
         Self::Presence,
+        Self::Answer,
         Self::Pause,
         Self::PushPause,
         Self::Reader,

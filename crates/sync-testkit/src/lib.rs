@@ -3,7 +3,9 @@
 //! - [`MemoryStore`]: a store without a disk, the reference that real stores are measured by.
 //! - [`store_contract`]: what every store must do, as one function.
 //! - [`sim`]: engines, a relay and the network between them on a virtual clock.
+//! - [`liar`]: engines opposite a relay that lies.
 
+pub mod liar;
 mod memory_store;
 pub mod sim;
 pub mod store_contract;

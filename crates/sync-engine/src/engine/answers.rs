@@ -25,6 +25,9 @@ impl Engine {
             return;
         };
         let request = session.requests.remove(&envelope.nonce);
+        if request.as_ref().is_some_and(|request| *request != Request::Presence) {
+            self.watch_answers();
+        }
         let handled = match (message, request) {
             (Message::PushAck(ack), Some(Request::Push)) => self.push_acked(&ack),
             (Message::PushBatchAck(ack), Some(Request::Push)) => self.batch_acked(&ack),
@@ -64,14 +67,14 @@ impl Engine {
                 Ok(())
             }
             (Message::Presence(Presence::Peer(peer)), None) => {
-                self.met(peer.device_id);
+                // One that goes is no reason to worry: so does one that was removed.
+                if peer.status != 0 {
+                    self.met(peer.device_id);
+                }
                 self.event(Event::PresenceChanged { device_id: peer.device_id, online: peer.status != 0 });
                 Ok(())
             }
-            (Message::Notify(notify), None) => {
-                self.notified(notify);
-                Ok(())
-            }
+            (Message::Notify(notify), None) => self.notified(notify),
             (Message::Error(error), Some(request)) => {
                 self.refused(request, &error);
                 Ok(())

@@ -53,6 +53,8 @@ struct Facts {
     history: bool,
     /// The inviter vouched for all of the sender's blobs there.
     vouched: bool,
+    /// There are earlier epochs, which this device is not meant to read.
+    locked: bool,
     /// The blob before it is known to have expired.
     stub: bool,
 }
@@ -91,26 +93,43 @@ impl Engine {
         }
     }
 
+    /// Whether a cursor is of the time before this device was a member, as its inviter knows that.
+    pub(super) fn is_history(&self, cursor: Cursor) -> bool {
+        self.state.progress.joined.as_ref().is_some_and(|joined| cursor <= joined.seen.cursor)
+    }
+
     /// Compares a blob with what is known of its chain, and extends that; whether it is new to the app.
     pub(super) fn follow(&mut self, entry: &StoredBlob, content: &Content, hash: BlobHash) -> bool {
         let (sender, place) = (entry.sender_id, &content.place);
         let progress = &self.state.progress;
-        let history = progress.joined.as_ref().is_some_and(|joined| entry.cursor <= joined.seen.cursor);
+        let history = self.is_history(entry.cursor);
+        let store_id = progress.store_id;
         let facts = Facts {
             generation: progress.generation,
             now: self.now.unix,
             history,
             vouched: history && self.standing(&sender) == Standing::Member,
+            locked: self.state.group.as_ref().is_some_and(|group| group.first_readable() > 0),
             stub: self.stubs.has(&sender, &place.prev),
         };
         let given = self.delivered.before_reset(&sender, place);
         let peer = self.state.peers.entry(sender).or_default();
+        if peer.retired.contains(&place.chain_id) {
+            let how = Break::Repeated { seq: place.seq };
+            self.event(Event::ChainBroken { sender, cursor: entry.cursor, how });
+            self.hide(entry.cursor);
+            return false;
+        }
         let chain = peer.chain(place.chain_id, facts.generation);
         let found = compare(chain, place, link_hash(content, hash), &facts);
+        chain.here |= place.seen.as_ref().is_some_and(|seen| seen.store_id == store_id);
         let change = peer.change(&sender);
         self.store([change]);
         if let Some(how) = found.broken {
             self.event(Event::ChainBroken { sender, cursor: entry.cursor, how });
+            if !found.new {
+                self.hide(entry.cursor);
+            }
         }
         if found.truncated {
             self.truncated(entry.cursor.prev());
@@ -142,7 +161,7 @@ fn broken(sender: DeviceId, cursor: Cursor, from: u64, to: u64) -> Event {
 }
 
 /// Whether a promise to keep something is over; 0 is never.
-fn is_over(expires: UnixMs, now: UnixMs) -> bool {
+pub(super) fn is_over(expires: UnixMs, now: UnixMs) -> bool {
     expires.0 != 0 && expires <= now.plus(CLOCK_SLACK)
 }
 
@@ -162,8 +181,14 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
             }
             if !behind || seq < chain.history_next {
                 found = Found { new: false, broken: Some(Break::Repeated { seq }), ..found };
+            } else if chain.contradicts(seq, place.prev) {
+                found.broken = Some(Break::Altered { seq });
+            } else if facts.history && seq > chain.history_next && !(facts.locked && chain.history_next == 0)
+            {
+                // Before this device was there, others may have had no more use for it.
+                found.truncated = true;
             }
-            chain.history_next = chain.history_next.max(seq + 1);
+            chain.read(seq, link);
             return found;
         }
         // Another one in a place that is known, or past the end that the inviter knows of: no member has
@@ -174,14 +199,20 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
         Step::Next | Step::Altered | Step::Gap if facts.vouched => {
             return Found { new: false, broken: Some(Break::Altered { seq }), ..found };
         }
-        Step::Altered => found.broken = Some(Break::Altered { seq }),
+        Step::Altered => {
+            chain.contradicts(seq, place.prev);
+            found.broken = Some(Break::Altered { seq });
+        }
         Step::Next => {}
         Step::Gap => {
             let over = is_over(place.prev_expires, facts.now);
-            if chain.generation != facts.generation || over {
+            if over && facts.stub {
+                // The stub has been reported.
+            } else if behind || over {
                 found.truncated = true;
             } else if facts.stub {
                 found.broken = Some(Break::Missing { from: seq - 1, to: seq });
+                chain.add_hole(chain.seen_next, seq - 1);
             } else {
                 chain.add_hole(chain.seen_next, seq);
             }
@@ -191,7 +222,7 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
         chain.seen_next = seq.saturating_add(1);
         chain.hash = link;
         chain.generation = facts.generation;
-        chain.history_next = chain.seen_next;
+        chain.read(seq, link);
     }
     found
 }
@@ -205,7 +236,7 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000_000_000);
 
     fn facts() -> Facts {
-        Facts { generation: 1, now: NOW, history: false, vouched: false, stub: false }
+        Facts { generation: 1, now: NOW, history: false, vouched: false, locked: false, stub: false }
     }
 
     fn place(seq: u64, prev: u8) -> Place {
@@ -261,9 +292,12 @@ mod tests {
         assert_eq!(look(&mut chain, &expired, 15, &facts()), (true, None, true));
         assert!(chain.holes.is_empty());
         let stub = Facts { stub: true, ..facts() };
-        assert_eq!(look(&mut three(), &expired, 15, &stub), (true, None, true));
+        // A stub has been reported when it came.
+        assert_eq!(look(&mut three(), &expired, 15, &stub), (true, None, false));
         let withheld = Some(Break::Missing { from: 4, to: 5 });
-        assert_eq!(look(&mut three(), &place(5, 14), 15, &stub), (true, withheld, false));
+        let mut chain = three();
+        assert_eq!(look(&mut chain, &place(5, 14), 15, &stub), (true, withheld, false));
+        assert_eq!(chain.holes, [crate::rows::Hole { from: 3, to: 4 }]);
     }
 
     #[test]
@@ -308,9 +342,31 @@ mod tests {
             look(&mut chain, &place(3, 12), 13, &history),
             (false, Some(Break::Altered { seq: 3 }), false)
         );
-        assert_eq!(look(&mut chain, &place(1, 10), 11, &history), (true, None, false));
+        assert_eq!(look(&mut chain, &place(1, 10), 11, &history), (true, None, true), "0 is missing");
         assert_eq!(look(&mut chain, &place(1, 10), 11, &history).1, Some(Break::Repeated { seq: 1 }));
         assert_eq!(look(&mut chain, &place(2, 11), 99, &history).1, Some(Break::Altered { seq: 2 }));
         assert_eq!(look(&mut chain, &place(3, 12), 13, &facts()), (true, None, false));
+    }
+
+    #[test]
+    fn what_the_next_blob_does_not_name_is_contradicted() {
+        let tip = sync_e2ee::Tip { chain_id: ChainId([1; 16]), seq: 3, hash: hash(13) };
+        let history = Facts { history: true, vouched: true, ..facts() };
+        let mut chain = PeerChain::up_to(&tip);
+        assert_eq!(look(&mut chain, &place(0, 0), 10, &history), (true, None, false));
+        assert_eq!(look(&mut chain, &place(1, 10), 66, &history), (true, None, false));
+        let altered = Some(Break::Altered { seq: 2 });
+        assert_eq!(look(&mut chain, &place(2, 11), 12, &history), (true, altered, false));
+        assert_eq!(chain.contradicted, Some(1));
+        assert_eq!(look(&mut chain, &place(3, 12), 13, &history), (true, None, false));
+    }
+
+    #[test]
+    fn who_is_not_meant_to_read_the_beginning_does_not_miss_it() {
+        let tip = sync_e2ee::Tip { chain_id: ChainId([1; 16]), seq: 5, hash: hash(15) };
+        let locked = Facts { history: true, vouched: true, locked: true, ..facts() };
+        let mut chain = PeerChain::up_to(&tip);
+        assert_eq!(look(&mut chain, &place(3, 12), 13, &locked), (true, None, false));
+        assert_eq!(look(&mut chain, &place(5, 14), 15, &locked), (true, None, true));
     }
 }

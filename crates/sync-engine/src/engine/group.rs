@@ -49,6 +49,7 @@ impl Engine {
                 platform: entry.platform,
                 standing: Standing::Member,
                 chains: entry.tips.iter().map(PeerChain::up_to).collect(),
+                ..PeerRow::default()
             };
             changes.push(row.change(&entry.device_id));
             self.state.peers.insert(entry.device_id, row);
@@ -169,12 +170,15 @@ impl Engine {
         self.reply_when_stored(id, Reply::Done);
     }
 
-    /// A device's name: as the relay keeps it sealed, else as the device announced it.
+    /// A device's name: as it lies at the relay, sealed in this epoch, else as the device has announced
+    /// it. In an epoch that is over, whoever was removed could name others.
     pub(super) fn open_name(&self, device: &DeviceId, sealed: &[u8]) -> Option<DeviceName> {
+        if *device == self.me() {
+            return Some(self.state.device.name.clone());
+        }
         let group = self.state.group.as_ref()?;
-        let opened = sync_e2ee::blob::claimed_epoch(sealed)
-            .ok()
-            .and_then(|epoch| open_name(self.keys.get(&epoch)?, &group.group_id, epoch, device, sealed).ok());
+        let epoch = group.key_log.epoch();
+        let opened = open_name(self.keys.get(&epoch)?, &group.group_id, epoch, device, sealed).ok();
         opened.or_else(|| self.state.peers.get(device)?.name.clone())
     }
 }

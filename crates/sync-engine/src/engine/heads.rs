@@ -3,16 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sync_e2ee::Seen;
 use sync_e2ee::chain::next_head;
-use sync_types::{BlobHash, BlobId, Cursor, DeviceId};
+use sync_e2ee::{Place, Seen};
+use sync_types::{BlobHash, BlobId, Cursor, DeviceId, PullResponse, StoredBlob};
 
 use super::Engine;
+use super::intake::{check_order, hash_of};
 use crate::api::Event;
-use crate::rows::{Change, HEADS_A_ROW, Head, HeadsRow};
+use crate::error::EngineError;
+use crate::rows::{Change, HEADS_A_ROW, Head, HeadsRow, PeerChain};
 
-/// Cursors whose heads are kept.
+/// Cursors whose heads are kept in any case, and those that wait for the app at most.
 const KEPT: u64 = 4_096;
+const MAX_KEPT: u64 = 65_536;
 
 /// One entry of the log, as far as a head depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,13 @@ pub(super) struct Fold {
 impl Fold {
     fn onto(&self, head: &[u8; 32]) -> [u8; 32] {
         next_head(head, self.cursor, &self.blob_id, &self.sender, &self.hash)
+    }
+
+    /// Names what is folded in, wherever it lies.
+    fn entry(&self) -> [u8; 16] {
+        let mut entry = [0; 16];
+        entry.copy_from_slice(&self.onto(&[0; 32])[..16]);
+        entry
     }
 }
 
@@ -44,28 +54,68 @@ impl Heads {
         Self { rows, ..Self::default() }
     }
 
-    fn at(&self, cursor: Cursor) -> Option<[u8; 32]> {
+    fn find(&self, cursor: Cursor) -> Option<&Head> {
         let row = self.rows.get(&(cursor.get() / HEADS_A_ROW))?;
-        row.0.iter().find(|head| head.cursor == cursor).map(|head| head.head)
+        row.0.iter().find(|head| head.cursor == cursor)
     }
 
-    /// Keeps a head; gives what is to be stored.
-    fn keep(&mut self, cursor: Cursor, head: [u8; 32]) -> Vec<Change> {
-        let number = cursor.get() / HEADS_A_ROW;
+    fn at(&self, cursor: Cursor) -> Option<[u8; 32]> {
+        self.find(cursor)?.head
+    }
+
+    /// Keeps what lies at a cursor, and the head there; gives what is to be stored. What came after `read`
+    /// is kept longer.
+    fn keep(&mut self, fold: &Fold, head: Option<[u8; 32]>, read: Cursor) -> Vec<Change> {
+        let number = fold.cursor.get() / HEADS_A_ROW;
         let row = self.rows.entry(number).or_insert_with(|| HeadsRow(Vec::new()));
-        row.0.push(Head { cursor, head });
+        row.0.push(Head { cursor: fold.cursor, entry: fold.entry(), hidden: false, head });
         let mut changes = vec![row.change(number)];
-        while let Some(oldest) = self.rows.first_entry().filter(|row| row.key() + KEPT / HEADS_A_ROW < number)
-        {
+        let read = read.get() / HEADS_A_ROW;
+        while let Some(oldest) = self.rows.first_entry() {
+            let age = number.saturating_sub(*oldest.key()) * HEADS_A_ROW;
+            if age <= KEPT || (*oldest.key() >= read && age <= MAX_KEPT) {
+                break;
+            }
             changes.push(HeadsRow::delete(*oldest.key()));
             oldest.remove();
         }
         changes
     }
 
+    /// The head at a cursor has become known.
+    fn set(&mut self, cursor: Cursor, head: [u8; 32]) -> Option<Change> {
+        let number = cursor.get() / HEADS_A_ROW;
+        let row = self.rows.get_mut(&number)?;
+        row.0.iter_mut().find(|known| known.cursor == cursor)?.head = Some(head);
+        Some(row.change(number))
+    }
+
+    /// What lies at a cursor is not for the app.
+    fn hide(&mut self, cursor: Cursor) -> Option<Change> {
+        let number = cursor.get() / HEADS_A_ROW;
+        let row = self.rows.get_mut(&number)?;
+        row.0.iter_mut().find(|known| known.cursor == cursor)?.hidden = true;
+        Some(row.change(number))
+    }
+
+    /// Cursors after the first and up to the second at which something was shown.
+    fn shown(&self, after: Cursor, up_to: Cursor) -> impl Iterator<Item = Cursor> {
+        let first = after.min(up_to).get() / HEADS_A_ROW;
+        let rows = self.rows.range(first..=up_to.get() / HEADS_A_ROW);
+        let cursors = rows.flat_map(|(_, row)| row.0.iter().map(|head| head.cursor));
+        cursors.filter(move |cursor| *cursor > after && *cursor <= up_to)
+    }
+
+    /// Whether it is known what was shown at a cursor.
+    fn reaches(&self, cursor: Cursor) -> bool {
+        let first = self.rows.first_key_value().and_then(|(_, row)| row.0.first());
+        first.is_some_and(|first| first.cursor <= cursor)
+    }
+
     /// Forgets everything; gives what is to be stored.
     fn clear(&mut self) -> Vec<Change> {
         self.since_gap.clear();
+        self.accused.clear();
         std::mem::take(&mut self.rows).into_keys().map(HeadsRow::delete).collect()
     }
 }
@@ -76,23 +126,74 @@ impl Engine {
         let progress = &mut self.state.progress;
         let follows = fold.cursor == progress.seen_cursor.next();
         progress.head = progress.head.filter(|_| follows).map(|head| fold.onto(&head));
-        match progress.head {
-            Some(head) => {
-                let changes = self.heads.keep(fold.cursor, head);
-                self.store(changes);
+        let changes = self.heads.keep(&fold, progress.head, progress.app_cursor);
+        if progress.head.is_none() {
+            if !follows {
+                self.heads.since_gap.clear();
             }
-            None => {
-                if !follows {
-                    self.heads.since_gap.clear();
-                }
-                self.heads.since_gap.push_back(fold);
-                if self.heads.since_gap.len() as u64 > KEPT {
-                    self.heads.since_gap.pop_front();
-                }
+            self.heads.since_gap.push_back(fold);
+            if self.heads.since_gap.len() as u64 > KEPT {
+                self.heads.since_gap.pop_front();
             }
         }
+        self.store(changes);
         self.delivered.saw(fold.cursor, fold.blob_id);
         self.arrive(fold.cursor);
+    }
+
+    /// What lies at a cursor has no place in its sender's chain.
+    pub(super) fn hide(&mut self, cursor: Cursor) {
+        let change = self.heads.hide(cursor);
+        self.store(change);
+    }
+
+    /// Whether what lies at a cursor was found to have no place in its sender's chain.
+    pub(super) fn is_hidden(&self, cursor: Cursor) -> bool {
+        self.heads.find(cursor).is_some_and(|shown| shown.hidden)
+    }
+
+    /// Whether just this was shown, or it is not known any more what was.
+    pub(super) fn was_shown(&self, fold: &Fold) -> bool {
+        match self.heads.find(fold.cursor) {
+            Some(shown) => shown.entry == fold.entry(),
+            None => !self.heads.reaches(fold.cursor),
+        }
+    }
+
+    /// Whether a page after `after` holds what was shown before, up to what was `seen` then. What is gone
+    /// without having reached the app is told.
+    pub(super) fn compare_again(
+        &mut self,
+        page: &PullResponse,
+        after: Cursor,
+        seen: Cursor,
+    ) -> Result<(), EngineError> {
+        check_order(page, after)?;
+        let me = self.me();
+        let mut gone = Cursor::ZERO;
+        for entry in page.blobs.iter().filter(|entry| entry.cursor <= seen) {
+            let hash = hash_of(entry)?;
+            let StoredBlob { blob_id, cursor, sender_id: sender, .. } = *entry;
+            let fold = Fold { cursor, blob_id, sender, hash };
+            if !self.was_shown(&fold) {
+                return Err(EngineError::RelayMisbehaved);
+            }
+            if entry.payload.is_none() && sender != me {
+                gone = cursor;
+            }
+        }
+        let read = self.state.progress.app_cursor;
+        let up_to = if page.has_more { page.max_cursor.min(seen) } else { seen };
+        let from = after.max(read);
+        let there: BTreeSet<_> = page.blobs.iter().map(|entry| entry.cursor).collect();
+        let missing = self.heads.shown(from, up_to).filter(|cursor| !there.contains(cursor)).max();
+        let dropped = page.oldest_cursor.prev();
+        let dropped = if dropped > from { dropped } else { Cursor::ZERO };
+        let gone = missing.unwrap_or_default().max(gone).max(dropped);
+        if gone > read {
+            self.truncated(gone);
+        }
+        Ok(())
     }
 
     /// There is a gap in the log: what was shown before it says nothing of what comes now.
@@ -107,11 +208,22 @@ impl Engine {
         self.store(changes);
     }
 
-    /// What the sender of the blob at `cursor` says that it has seen.
-    pub(super) fn compare_heads(&mut self, witness: DeviceId, cursor: Cursor, seen: Option<&Seen>) {
-        let Some(seen) = seen.filter(|seen| seen.store_id == self.state.progress.store_id) else {
+    /// What the sender of a blob says that it has seen.
+    pub(super) fn compare_heads(&mut self, witness: DeviceId, cursor: Cursor, place: &Place) {
+        let Some(seen) = &place.seen else {
             return;
         };
+        if seen.store_id != self.state.progress.store_id {
+            // From before the log started over, unless its sender has seen it start over already.
+            let chains = self.state.peers.get(&witness).map_or(&[][..], |peer| &peer.chains);
+            let here = |chain: &PeerChain| {
+                chain.here && chain.chain_id == place.chain_id && chain.seen_next <= place.seq
+            };
+            if chains.iter().any(here) {
+                self.accuse(witness, cursor.prev());
+            }
+            return;
+        }
         let ours = self.heads.at(seen.cursor);
         // Nobody has seen what came after the own blob.
         if seen.cursor >= cursor || ours.is_some_and(|ours| ours != seen.head) {
@@ -123,17 +235,15 @@ impl Engine {
 
     /// The inviter's place in the log is reached: both must have seen the same up to there.
     fn arrive(&mut self, cursor: Cursor) {
-        let Some(joined) = self.state.progress.joined.clone().filter(|joined| joined.seen.cursor <= cursor)
-        else {
+        let before = self.state.progress.seen_cursor;
+        let here = |seen: &Seen| before < seen.cursor && seen.cursor <= cursor;
+        let Some(joined) = self.state.progress.joined.clone().filter(|joined| here(&joined.seen)) else {
             return;
         };
         match self.heads.at(joined.seen.cursor) {
             Some(ours) if ours != joined.seen.head => self.accuse(joined.by, joined.seen.cursor),
             Some(_) => {}
             None => self.take_checkpoint(joined.seen.cursor, joined.seen.head),
-        }
-        if joined.seen.cursor < cursor {
-            self.state.progress.joined = None;
         }
     }
 
@@ -146,10 +256,10 @@ impl Engine {
             return;
         }
         let mut head = head;
-        let mut changes = self.heads.keep(cursor, head);
+        let mut changes: Vec<_> = self.heads.set(cursor, head).into_iter().collect();
         for fold in std::mem::take(&mut self.heads.since_gap).iter().filter(|fold| fold.cursor > cursor) {
             head = fold.onto(&head);
-            changes.extend(self.heads.keep(fold.cursor, head));
+            changes.extend(self.heads.set(fold.cursor, head));
         }
         self.state.progress.head = Some(head);
         self.store(changes);

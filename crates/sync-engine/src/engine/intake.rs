@@ -11,11 +11,26 @@ use sync_types::{
 use super::Engine;
 use super::heads::Fold;
 use super::link::Request;
+use super::sent::Again;
 use crate::api::{Blob, Break, Event, Refused};
 use crate::error::EngineError;
-use crate::rows::{ProgressRow, Restore};
+use crate::rows::{ProgressRow, Standing};
 use crate::timer::Timer;
 use crate::window::{Opened, Window};
+
+/// Blobs of which the app hears when it is known what counts.
+const MAX_HELD: usize = 256;
+
+/// A blob for the app, if it counts.
+#[derive(Debug)]
+pub(super) struct Held {
+    cursor: Cursor,
+    blob_id: BlobId,
+    sender: DeviceId,
+    epoch: Epoch,
+    place: Place,
+    link: BlobHash,
+}
 
 impl Engine {
     /// Compares the relay's store with the one known: another one means that the relay started over.
@@ -41,9 +56,14 @@ impl Engine {
     fn meet_store(&mut self, welcome: &Welcome) {
         let joined = self.state.progress.joined.take();
         self.start_over(welcome.store_id);
-        let Some(joined) = joined.filter(|joined| joined.seen.store_id == welcome.store_id) else {
+        let Some(joined) = joined else {
             return;
         };
+        if joined.seen.store_id != welcome.store_id {
+            // It has started over since the invite was made, or shows this device a log of its own.
+            self.event(Event::RelayReset);
+            return;
+        }
         if welcome.max_cursor < joined.seen.cursor {
             // Less than the inviter was shown.
             self.accuse(joined.by, joined.seen.cursor);
@@ -67,15 +87,17 @@ impl Engine {
             seen_cursor: Cursor::ZERO,
             head: Some(first_head(&group_id, &store_id)),
             joined: None,
-            restore: Restore::No,
+            restore: self.state.progress.restore,
             restored_at: self.state.progress.restored_at,
         };
         self.forget_heads();
+        self.sent.start_over();
         self.reached_end = false;
         let mut changes = Vec::new();
         for (id, peer) in &mut self.state.peers {
             peer.chains.iter_mut().for_each(|chain| {
                 chain.history_next = 0;
+                chain.here = false;
                 chain.holes.clear();
             });
             changes.push(peer.change(id));
@@ -122,42 +144,52 @@ impl Engine {
         for entry in page.blobs {
             // An acknowledged push may have brought this device further meanwhile.
             if entry.cursor > self.state.progress.seen_cursor {
-                if entry.payload.is_none() {
+                if entry.payload.is_none() && entry.sender_id != self.me() {
                     stubs = Some(entry.cursor);
                 }
-                self.take_in(entry)?;
+                if let Err(error) = self.take_in(entry) {
+                    self.store_progress();
+                    return Err(error);
+                }
+            }
+            if self.stopped.is_some() {
+                // Removed: what comes after is not for this device.
+                break;
             }
         }
         if !has_more && known > self.state.progress.seen_cursor {
-            // The log ends before the newest cursor: what was there is deleted.
-            self.skip_to(known);
+            // The log ends before the newest cursor that the relay has named. Whatever was there is gone;
+            // what comes after it is told by its own cursor.
+            self.truncated(known);
+            if self.max_cursor == known {
+                self.max_cursor = self.state.progress.seen_cursor;
+            }
         }
         if let Some(up_to) = stubs {
-            self.event(Event::HistoryTruncated { up_to });
+            self.truncated(up_to);
         }
         self.store_progress();
         Ok(())
     }
 
     /// A blob was stored just now, by another device.
-    pub(super) fn notified(&mut self, notify: Notify) {
-        self.max_cursor = self.max_cursor.max(notify.cursor);
-        let next = self.state.progress.seen_cursor.next();
-        let syncing = self.asked(|r| matches!(r, Request::Sync { .. }));
-        if notify.cursor != next || syncing || notify.payload.is_none() {
-            return;
-        }
-        let entry = StoredBlob {
-            blob_id: notify.blob_id,
-            cursor: notify.cursor,
-            sender_id: notify.sender_id,
-            payload: notify.payload,
-            timestamp: notify.timestamp,
-            hash: None,
+    pub(super) fn notified(&mut self, notify: Notify) -> Result<(), EngineError> {
+        let Notify { blob_id, cursor, sender_id, timestamp, payload, .. } = notify;
+        self.max_cursor = self.max_cursor.max(cursor);
+        let seen = self.state.progress.seen_cursor;
+        let Some(payload) = payload else {
+            return Ok(());
         };
-        if self.take_in(entry).is_ok() {
+        if cursor <= seen {
+            let fold = Fold { cursor, blob_id, sender: sender_id, hash: blob::hash(&payload) };
+            return if self.was_shown(&fold) { Ok(()) } else { Err(EngineError::RelayMisbehaved) };
+        }
+        if cursor == seen.next() && !self.asked(|r| matches!(r, Request::Sync { .. })) {
+            let payload = Some(payload);
+            self.take_in(StoredBlob { blob_id, cursor, sender_id, payload, timestamp, hash: None })?;
             self.store_progress();
         }
+        Ok(())
     }
 
     /// A blob of this device was stored: its hash, its place in the chain and what the next one refers to.
@@ -169,12 +201,16 @@ impl Engine {
         link: Option<(u64, BlobHash)>,
     ) {
         self.max_cursor = self.max_cursor.max(cursor);
+        let fold = Fold { cursor, blob_id, sender: self.me(), hash };
         if cursor == self.state.progress.seen_cursor.next() {
-            self.fold(Fold { cursor, blob_id, sender: self.me(), hash });
+            self.fold(fold);
             if let Some((seq, link)) = link {
                 self.log_own(&Place { seq, ..Place::first(self.state.chain.chain_id) }, link);
             }
             self.keep(cursor, None);
+        } else if cursor <= self.state.progress.seen_cursor && !self.was_shown(&fold) {
+            let seq = link.map_or(0, |(seq, _)| seq);
+            self.own_broken(cursor, Break::Missing { from: seq, to: seq + 1 });
         }
     }
 
@@ -182,9 +218,7 @@ impl Engine {
     fn log_own(&mut self, place: &Place, hash: BlobHash) {
         let generation = self.state.progress.generation;
         let chain = &mut self.state.chain;
-        if place.chain_id == chain.chain_id && chain.logged.as_ref().is_none_or(|tip| tip.seq <= place.seq) {
-            chain.logged_in = generation;
-            chain.logged = Some(Tip { chain_id: place.chain_id, seq: place.seq, hash });
+        if chain.log(&Tip { chain_id: place.chain_id, seq: place.seq, hash }, generation) {
             let change = chain.change();
             self.store([change]);
         }
@@ -192,16 +226,18 @@ impl Engine {
 
     /// Takes in the next blob of the log.
     fn take_in(&mut self, entry: StoredBlob) -> Result<(), EngineError> {
-        let hash = match (&entry.payload, entry.hash) {
-            (Some(payload), None) => blob::hash(payload),
-            (None, Some(hash)) => hash,
-            _ => return Err(EngineError::RelayMisbehaved),
-        };
+        let hash = hash_of(&entry)?;
         let (cursor, blob_id, sender) = (entry.cursor, entry.blob_id, entry.sender_id);
+        if cursor != self.state.progress.seen_cursor.next() {
+            // Between the last one and this one there was something.
+            self.truncated(cursor.prev());
+        }
         self.fold(Fold { cursor, blob_id, sender, hash });
         let item = match &entry.payload {
             None => {
-                self.stubs.saw(sender, hash);
+                if self.standing(&sender) != Standing::Unknown {
+                    self.stubs.saw(sender, hash);
+                }
                 None
             }
             Some(payload) if Rotation::is_one(payload) => {
@@ -214,14 +250,11 @@ impl Engine {
             }
             Some(payload) => self.learn(&entry, payload, hash),
         };
-        if item.is_some() {
-            if self.is_catching_up() {
-                self.held = Some((cursor, blob_id, sender));
-            } else {
-                self.event(Event::BlobAvailable { cursor, blob_id, sender });
-            }
+        if item.is_some() && !self.is_catching_up() {
+            self.event(Event::BlobAvailable { cursor, blob_id, sender });
         }
         self.keep(cursor, item);
+        self.miss_kept(Some((cursor, blob_id)));
         Ok(())
     }
 
@@ -231,34 +264,30 @@ impl Engine {
         if let Some(content) = &opened {
             self.log_own(&content.place, link_hash(content, hash));
         }
-        match self.queued_hash(&entry.blob_id) {
-            Some(queued) if queued == hash => return self.settle_front(&entry.blob_id, entry.cursor),
-            Some(_) => return self.outbox.restart_due = true,
-            None => {}
-        }
-        match (self.saw_kept(entry.cursor, &entry.blob_id, &hash), opened) {
-            (Some(true), _) => {}
-            (Some(false), Some(content)) => {
-                let how = Break::Altered { seq: content.place.seq };
-                self.event(Event::ChainBroken { sender: entry.sender_id, cursor: entry.cursor, how });
-            }
+        let seq = opened.as_ref().map_or(0, |content| content.place.seq);
+        match (self.queued_hash(&entry.blob_id), self.saw_kept(entry.cursor, &entry.blob_id, &hash), opened) {
+            (Some(queued), ..) if queued == hash => self.settle_front(&entry.blob_id, entry.cursor),
+            (None, Some(Again::Same), _) => {}
+            (None, Some(Again::Elsewhere), _) => self.own_broken(entry.cursor, Break::Repeated { seq }),
+            (.., None) => self.refuse(entry, Refused::Unreadable),
+            (None, Some(Again::Other), Some(_)) => self.own_broken(entry.cursor, Break::Altered { seq }),
+            // It was pushed under this id before, by what this store was restored from.
+            (Some(_), ..) => self.outbox.restart_due = true,
             // The log is ahead of this store: it was restored from a backup.
-            (None, Some(Content { place, .. })) => {
+            (None, None, Some(Content { place, .. })) => {
                 let chain = &self.state.chain;
                 self.outbox.restart_due |= place.chain_id == chain.chain_id && place.seq >= chain.next_seq;
             }
-            (_, None) => self.refuse(entry, Refused::Unreadable),
         }
     }
 
-    fn refuse(&mut self, entry: &StoredBlob, why: Refused) {
-        self.event(Event::BlobRefused { cursor: entry.cursor, sender: entry.sender_id, why });
+    /// Something is wrong with this device's own blobs, as the relay shows them.
+    pub(super) fn own_broken(&mut self, cursor: Cursor, how: Break) {
+        self.event(Event::ChainBroken { sender: self.me(), cursor, how });
     }
 
-    /// Moves on past what is not in the log any more.
-    fn skip_to(&mut self, cursor: Cursor) {
-        self.lose_head();
-        self.keep(cursor, None);
+    pub(super) fn refuse(&mut self, entry: &StoredBlob, why: Refused) {
+        self.event(Event::BlobRefused { cursor: entry.cursor, sender: entry.sender_id, why });
     }
 
     /// Moves on to `cursor`, and keeps the blob there for the app while there is room.
@@ -285,20 +314,35 @@ impl Engine {
         if self.renew_session {
             return self.renew();
         }
+        if self.rotation_is_lost() {
+            return self.misbehaved();
+        }
+        self.miss_kept(None);
         let seen = Some(self.state.progress.seen_cursor);
         if self.reached_end && self.checked_end == seen && self.relay_epoch <= self.epoch() {
             return;
         }
         self.checked_end = seen;
         if self.relay_epoch > self.epoch() {
-            self.event(Event::RotationWithheld { epoch: self.relay_epoch });
+            if self.relay_epoch > self.withheld {
+                self.withheld = self.relay_epoch;
+                self.event(Event::RotationWithheld { epoch: self.relay_epoch });
+            }
             self.relay_epoch = self.epoch();
         }
         self.reached_end = true;
-        if let Some((cursor, blob_id, sender)) = self.held.take() {
-            self.event(Event::BlobAvailable { cursor, blob_id, sender });
-        }
+        self.tell_held();
         self.report_holes();
+    }
+
+    /// The app hears of the newest of those that waited, and count.
+    fn tell_held(&mut self) {
+        while let Some(Held { cursor, blob_id, sender, epoch, place, link }) = self.held.pop_back() {
+            if self.allowed(&sender, epoch, &place, &link, false).is_ok() {
+                self.held.clear();
+                self.event(Event::BlobAvailable { cursor, blob_id, sender });
+            }
+        }
     }
 
     /// Opens a sealed blob of the group's; says under which epoch's key.
@@ -316,17 +360,19 @@ impl Engine {
         Some((epoch, content))
     }
 
-    /// Whether a blob is of a time that this device is not meant to read.
-    fn is_locked(&self, payload: &[u8]) -> bool {
+    /// Whether a blob is of a time that this device is not meant to read. Such may come again after a
+    /// reset, but not once the log is past what the inviter had seen.
+    fn is_locked(&self, entry: &StoredBlob, payload: &[u8]) -> bool {
         let first = self.state.group.as_ref().map_or(0, |group| group.first_readable());
-        blob::claimed_epoch(payload).is_ok_and(|epoch| epoch < first)
+        let late = self.state.progress.joined.is_some() && !self.is_history(entry.cursor);
+        !late && blob::claimed_epoch(payload).is_ok_and(|epoch| epoch < first)
     }
 
     /// Learns from a member's blob; gives it back if it is new to the app.
     fn learn(&mut self, entry: &StoredBlob, payload: &[u8], hash: BlobHash) -> Option<Opened> {
         let sender = entry.sender_id;
         let Some((epoch, content)) = self.open_blob(&entry.blob_id, &sender, payload) else {
-            if !self.is_locked(payload) {
+            if !self.is_locked(entry, payload) {
                 self.refuse(entry, Refused::Unreadable);
             }
             return None;
@@ -341,12 +387,20 @@ impl Engine {
             self.refuse(entry, why);
             return None;
         }
-        self.compare_heads(sender, entry.cursor, content.place.seen.as_ref());
+        self.compare_heads(sender, entry.cursor, &content.place);
         let new = self.follow(entry, &content, hash);
         if let Some(control) = control {
             self.told(sender, epoch, control);
         }
-        (content.kind == Kind::Data && new).then(|| opened(entry, content))
+        let item = (content.kind == Kind::Data && new).then(|| opened(entry, content.clone()));
+        if item.is_some() && self.is_catching_up() {
+            let (cursor, blob_id, place) = (entry.cursor, entry.blob_id, content.place);
+            self.held.push_back(Held { cursor, blob_id, sender, epoch, place, link });
+            if self.held.len() > MAX_HELD {
+                self.held.pop_front();
+            }
+        }
+        item
     }
 }
 
@@ -354,9 +408,18 @@ impl Engine {
 pub(super) fn check_order(page: &PullResponse, after: Cursor) -> Result<(), EngineError> {
     let starts = page.blobs.first().is_none_or(|first| first.cursor > after);
     let ascending = page.blobs.windows(2).all(|pair| pair[0].cursor < pair[1].cursor);
-    let reach = page.blobs.last().is_none_or(|last| last.cursor == page.max_cursor);
+    let reach = page.blobs.last().map_or(after, |last| last.cursor) == page.max_cursor;
     let progresses = !(page.has_more && page.blobs.is_empty());
     if starts && ascending && reach && progresses { Ok(()) } else { Err(EngineError::RelayMisbehaved) }
+}
+
+/// The hash of a blob, or of what has expired.
+pub(super) fn hash_of(entry: &StoredBlob) -> Result<BlobHash, EngineError> {
+    match (&entry.payload, entry.hash) {
+        (Some(payload), None) => Ok(blob::hash(payload)),
+        (None, Some(hash)) => Ok(hash),
+        _ => Err(EngineError::RelayMisbehaved),
+    }
 }
 
 pub(super) fn opened(entry: &StoredBlob, content: Content) -> Opened {

@@ -31,6 +31,8 @@ pub(super) const REPLACED_PAUSE: Duration = Duration::from_secs(60);
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 /// From asking for a socket to having it.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+/// From one answer to the next, or from a first request to its answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Bytes a millisecond that a line must carry, to have its time.
 const SLOWEST_LINE: usize = 4;
 /// The largest blob limit that is believed, in bytes: what a relay can make a client hold.
@@ -195,10 +197,25 @@ impl Engine {
     pub(super) fn probe(&mut self) {
         if matches!(self.link, Link::Online(_)) && !self.timers.is_set(Timer::Presence) {
             // The question waits behind what is being sent.
-            let millis = self.outbox.bytes_in_flight() / SLOWEST_LINE;
-            let sending = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
-            self.timers.set(Timer::Presence, self.now.mono.plus(PRESENCE_TIMEOUT + sending));
+            self.timers.set(Timer::Presence, self.now.mono.plus(PRESENCE_TIMEOUT + self.sending()));
             self.send_request(Message::Presence(Presence::Own(HERE)), Request::Presence);
+        }
+    }
+
+    /// How long a slow line needs for what was sent and not answered.
+    fn sending(&self) -> Duration {
+        let millis = self.outbox.bytes_in_flight() / SLOWEST_LINE;
+        Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
+    /// The relay is answering, or has just been asked: if requests are open, it has to go on.
+    pub(super) fn watch_answers(&mut self) {
+        match &self.link {
+            Link::Online(session) if session.requests.values().any(|r| *r != Request::Presence) => {
+                let until = self.now.mono.plus(ANSWER_TIMEOUT + self.sending());
+                self.timers.set(Timer::Answer, until);
+            }
+            _ => self.timers.stop(Timer::Answer),
         }
     }
 
@@ -239,7 +256,8 @@ impl Engine {
                 }
                 match opened {
                     Ok(Some(envelope)) => self.envelope(&envelope),
-                    Ok(None) => {}
+                    // A long answer comes in parts.
+                    Ok(None) => self.watch_answers(),
                     Err(_) => self.misbehaved(),
                 }
             }
@@ -436,10 +454,14 @@ impl Engine {
                         self.waiting.push_back((id, Wanted::Pull { after, limit }));
                     }
                     Request::Devices { id } => self.waiting.push_back((id, Wanted::Devices)),
-                    Request::Rotate { id, wish } => self.waiting.push_back((id, Wanted::Rotate(wish))),
+                    // Unless it is this one that has been read.
+                    Request::Rotate { id, wish } if self.rotating.as_ref().is_some_and(|r| r.id == id) => {
+                        self.waiting.push_back((id, Wanted::Rotate(wish)));
+                    }
                     Request::DeleteGroup { id } => self.waiting.push_back((id, Wanted::DeleteGroup)),
                     Request::Leave { id } => self.leaving = Some(id),
-                    Request::Push
+                    Request::Rotate { .. }
+                    | Request::Push
                     | Request::Sync { .. }
                     | Request::Again { .. }
                     | Request::Roll
@@ -475,6 +497,7 @@ impl Engine {
             Timer::Greeting,
             Timer::Silence,
             Timer::Presence,
+            Timer::Answer,
             Timer::Pause,
             Timer::PushPause,
             Timer::Reconnect,
@@ -495,12 +518,12 @@ impl Engine {
         }
         if let Link::Online(session) = link {
             for id in session.requests.into_values().filter_map(|request| request.asker()) {
-                self.rotating.take_if(|(rotating, _)| *rotating == id);
+                self.rotating.take_if(|rotating| rotating.id == id);
                 self.reply(id, Err(error.clone()));
             }
         }
         self.outbox.connection_lost();
-        let acked = self.rotating.take().map(|(id, _)| id);
+        let acked = self.rotating.take().map(|rotating| rotating.id);
         for id in acked.into_iter().chain(self.leaving.take()) {
             self.reply(id, Err(error.clone()));
         }
@@ -521,6 +544,9 @@ impl Engine {
         self.send(&message, nonce);
         if let Link::Online(session) = &mut self.link {
             session.requests.insert(nonce, request);
+        }
+        if !self.timers.is_set(Timer::Answer) {
+            self.watch_answers();
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use sync_e2ee::chain::link_hash;
-use sync_e2ee::{BlobContext, Content, Kind, Place, SealError, SealOptions, Seen, blob};
+use sync_e2ee::{BlobContext, Content, Kind, MAX_TIPS, Place, SealError, SealOptions, Seen, blob};
 use sync_types::limits::{MAX_BATCH, SEAL_OVERHEAD};
 use sync_types::{
     BlobHash, BlobId, Cursor, Epoch, ErrorBody, ErrorCode, Message, Push, PushAck, PushBatch, PushBatchAck,
@@ -16,7 +16,7 @@ use super::sent::Kept;
 use super::{Engine, Then, new_chain};
 use crate::api::{Break, CommandId, Event, Reply};
 use crate::error::EngineError;
-use crate::rows::{OutboxRow, Restore};
+use crate::rows::{ChainRow, OutboxRow, Restore, Tips};
 use crate::timer::Timer;
 
 /// Sealed bytes that may wait.
@@ -349,7 +349,9 @@ impl Engine {
     /// The log holds something else where this device's chain goes on, as after its store was restored from
     /// a backup: what waits gets new ids and its place in a new chain.
     fn restart_chain(&mut self) {
-        self.state.chain = new_chain(&mut self.rng);
+        let mut older = Tips(self.state.chain.tips());
+        older.0.drain(..older.0.len().saturating_sub(MAX_TIPS - 1));
+        self.state.chain = ChainRow { older, ..new_chain(&mut self.rng) };
         let change = self.state.chain.change();
         self.store([change]);
         self.outbox.restart_due = false;
@@ -362,11 +364,13 @@ impl Engine {
         self.outbox.reseal_due = false;
         let mut rows = std::mem::take(&mut self.outbox.rows);
         let new_chain = self.state.chain.next_seq == 0;
-        let mut prev = self.state.chain.logged.as_ref().map(|tip| tip.hash);
+        let logged = self.state.chain.logged.clone();
+        let mut prev = logged.as_ref().map(|tip| tip.hash);
+        let logged = |row: &OutboxRow| logged.as_ref().is_some_and(|tip| row.seq <= tip.seq);
         for waiting in &mut rows {
             if !waiting.row.fixed {
                 self.reseal_row(waiting, new_chain, &mut prev);
-            } else if !new_chain {
+            } else if !new_chain && !logged(&waiting.row) {
                 prev = self.link_of(&waiting.row);
             }
         }
@@ -421,6 +425,7 @@ impl Engine {
             // The log holds a rotation that this device has yet to read.
             Some(ErrorCode::EpochStale) => {
                 self.pull_due = true;
+                self.relay_epoch = self.relay_epoch.max(self.epoch() + 1);
                 self.push_pause(error);
             }
             // One blob of a batch spoils it: find out which.

@@ -11,11 +11,11 @@ use sync_types::{
     PullResponse, StoredBlob,
 };
 
-use super::intake::{check_order, opened};
+use super::intake::opened;
 use super::link::Request;
 use super::rotation::Wish;
 use super::{Engine, Then};
-use crate::api::{Blob, CommandId, Event, Page, PageEnd, Reply};
+use crate::api::{Blob, CommandId, Event, Page, PageEnd, Refused, Reply};
 use crate::error::EngineError;
 use crate::rows::{Change, PeerChain};
 use crate::timer::Timer;
@@ -54,6 +54,8 @@ pub(super) struct Delivered {
     bound: Cursor,
     /// Up to here the app knows that the log has holes.
     truncated: Cursor,
+    /// Up to here it knows what does not count of what was read before that was known.
+    refused: Cursor,
 }
 
 /// The place of a blob that the app was given.
@@ -79,6 +81,7 @@ impl Delivered {
             before_reset: None,
             bound: cursor,
             truncated: Cursor::ZERO,
+            refused: Cursor::ZERO,
         }
     }
     /// The relay's log starts anew.
@@ -90,6 +93,7 @@ impl Delivered {
         self.ids.clear();
         self.bound = Cursor::ZERO;
         self.truncated = Cursor::ZERO;
+        self.refused = Cursor::ZERO;
     }
 
     /// Whether the app was given this before the relay started over.
@@ -250,10 +254,7 @@ impl Engine {
         after: Cursor,
         seen: Cursor,
     ) -> Result<(), EngineError> {
-        check_order(&page, after)?;
-        if page.oldest_cursor.prev() > after {
-            self.truncated(page.oldest_cursor.prev());
-        }
+        self.compare_again(&page, after, seen)?;
         self.window = Window::at(after);
         for entry in page.blobs.iter().filter(|entry| entry.cursor <= seen) {
             if self.window.is_full() {
@@ -262,6 +263,9 @@ impl Engine {
             self.delivered.saw(entry.cursor, entry.blob_id);
             // The relay may not show one blob at two places.
             let item = self.open_unread(entry).filter(|item| !self.is_given(item));
+            if item.is_none() {
+                self.refuse_again(entry);
+            }
             self.window.extend(entry.cursor, item);
         }
         if !page.has_more || page.max_cursor > seen {
@@ -269,6 +273,25 @@ impl Engine {
             self.window.extend(seen, None);
         }
         Ok(())
+    }
+
+    /// Says of what was read before it was known what counts that it does not.
+    fn refuse_again(&mut self, entry: &StoredBlob) {
+        let (Some(payload), true) = (&entry.payload, entry.cursor > self.delivered.refused) else {
+            return;
+        };
+        let sender = entry.sender_id;
+        if let Some((epoch, content)) = self.open_blob(&entry.blob_id, &sender, payload)
+            && sender != self.me()
+        {
+            let link = link_hash(&content, blob::hash(payload));
+            if let Err(why @ Refused::AfterRemoval) =
+                self.allowed(&sender, epoch, &content.place, &link, false)
+            {
+                self.delivered.refused = entry.cursor;
+                self.refuse(entry, why);
+            }
+        }
     }
 
     /// Whether the app was given a blob, or is about to be.
@@ -279,7 +302,7 @@ impl Engine {
 
     /// Opens a blob of another device, unless the app has it.
     fn open_unread(&self, entry: &StoredBlob) -> Option<Opened> {
-        if entry.sender_id == self.me() {
+        if entry.sender_id == self.me() || self.is_hidden(entry.cursor) {
             return None;
         }
         let content = self.open_counting(entry)?;
@@ -307,9 +330,9 @@ impl Engine {
         after: Cursor,
         limit: u32,
     ) -> Result<(), EngineError> {
-        if check_order(&page, after).is_err() {
-            self.reply(id, Err(EngineError::RelayMisbehaved));
-            return Err(EngineError::RelayMisbehaved);
+        if let Err(error) = self.compare_again(&page, after, self.state.progress.seen_cursor) {
+            self.reply(id, Err(error.clone()));
+            return Err(error);
         }
         let (mut blobs, mut bytes) = (Vec::new(), 0);
         let (mut max_cursor, mut has_more) = (page.max_cursor.max(after), page.has_more);

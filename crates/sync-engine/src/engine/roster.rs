@@ -71,10 +71,14 @@ impl Engine {
     /// A device says something about itself.
     pub(super) fn told(&mut self, sender: DeviceId, epoch: Epoch, control: Control) {
         let current = epoch == self.epoch();
+        let closing = self.relay_epoch > epoch;
         let peer = self.state.peers.entry(sender).or_default();
         let event = match (control, peer.standing) {
             (Control::Announce { name, platform }, before) => {
-                (peer.name, peer.platform) = (Some(name.clone()), platform.clone());
+                // In an epoch that is over, whoever was removed can speak for others.
+                if current || before != Standing::Member || peer.name.is_none() {
+                    (peer.name, peer.platform) = (Some(name.clone()), platform.clone());
+                }
                 if current {
                     peer.standing = Standing::Member;
                 } else if before == Standing::Unknown {
@@ -83,7 +87,8 @@ impl Engine {
                 let joined = current && before != Standing::Member;
                 joined.then_some(Event::DeviceJoined { device_id: sender, name, platform })
             }
-            (Control::Leave, Standing::Member) if current => {
+            // With a rotation ahead, whoever is removed by it could speak for others; it says who is left.
+            (Control::Leave, Standing::Member) if current && !closing => {
                 peer.standing = Standing::Left;
                 Some(Event::DeviceRemoved { device_id: sender, by: None })
             }
@@ -106,7 +111,7 @@ impl Engine {
             device_id: self.me(),
             name: Some(self.state.device.name.clone()),
             platform: self.state.device.platform.clone(),
-            tips: self.state.chain.logged.clone().into_iter().collect(),
+            tips: self.state.chain.tips(),
         }
     }
 
@@ -125,8 +130,9 @@ impl Engine {
 
     /// The relay names a device.
     pub(super) fn met(&mut self, device: DeviceId) {
-        let known = self.standing(&device) == Standing::Member || self.strangers.reported.contains(&device);
-        if !known && self.strangers.devices.len() < MAX_STRANGERS {
+        let Strangers { devices, reported, .. } = &self.strangers;
+        let known = self.standing(&device) == Standing::Member || reported.contains(&device);
+        if !known && devices.len() + reported.len() < MAX_STRANGERS {
             let until = self.now.mono.plus(PATIENCE);
             self.strangers.devices.entry(device).or_insert(until);
             self.watch_strangers();

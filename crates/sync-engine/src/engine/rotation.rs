@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use sync_e2ee::{
     EpochSecret, RotationContent, RotationContext, Tip, open_lockbox, open_rotation, seal_rotation,
 };
-use sync_types::{DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation, StoredBlob};
+use sync_types::{
+    BlobHash, BlobId, Cursor, DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation,
+    StoredBlob,
+};
 
 use super::link::Request;
 use super::reader::Wanted;
@@ -24,6 +27,15 @@ pub(super) struct Wish {
     pub(super) remove: Vec<DeviceId>,
     pub(super) keep_history: bool,
     pub(super) tries: u32,
+}
+
+/// A rotation that is under way.
+#[derive(Debug)]
+pub(super) struct Rotating {
+    pub(super) id: CommandId,
+    pub(super) blob_id: BlobId,
+    /// The relay says that it is in the log.
+    pub(super) acked: bool,
 }
 
 /// What a rotation in the log means to this device.
@@ -58,7 +70,7 @@ impl Engine {
     pub(super) fn rotated(&mut self, entry: &StoredBlob, payload: &[u8]) {
         match self.judge(entry, payload) {
             Some(Verdict::Known(_, None)) => {}
-            Some(Verdict::Known(epoch, Some(content))) => drop(self.close_epoch(epoch, &content)),
+            Some(Verdict::Known(epoch, Some(content))) => self.learn_cut(epoch, entry, &content),
             Some(Verdict::Next(next)) => {
                 let (link, secret, content) = *next;
                 if entry.sender_id == self.me() {
@@ -133,9 +145,9 @@ impl Engine {
 
         let roster: BTreeSet<_> = content.roster.iter().map(|entry| entry.device_id).collect();
         self.update_roster(content, &roster, by);
-        if let Some(cut) = self.close_epoch(epoch, content) {
-            self.hold_to(&cut, entry);
-        }
+        let cut = cut_of(content);
+        self.hold_to(&cut, entry);
+        self.close_epoch(epoch, cut, content);
         self.event(Event::KeyRotated { epoch, by });
 
         // What the window holds was opened before it was known what counts.
@@ -144,8 +156,8 @@ impl Engine {
         self.outbox.reseal_due = true;
         self.announce_due = true;
         self.unfix_what_was_cut();
-        if let Some((id, _)) = self.rotating.take_if(|(_, blob_id)| *blob_id == entry.blob_id) {
-            self.reply_when_stored(id, Reply::Done);
+        if let Some(done) = self.rotating.take_if(|rotating| rotating.blob_id == entry.blob_id) {
+            self.reply_when_stored(done.id, Reply::Done);
         }
     }
 
@@ -155,7 +167,8 @@ impl Engine {
         for entry in content.roster.iter().filter(|entry| entry.device_id != me) {
             let peer = self.state.peers.entry(entry.device_id).or_default();
             peer.standing = Standing::Member;
-            if peer.name.is_none() {
+            // Whoever was removed could have renamed others in the epoch that is over.
+            if entry.name.is_some() {
                 (peer.name, peer.platform) = (entry.name.clone(), entry.platform.clone());
             }
             changes.push(peer.change(&entry.device_id));
@@ -177,24 +190,65 @@ impl Engine {
         }
     }
 
-    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it. Gives where
-    /// it ends, if that is new.
-    fn close_epoch(&mut self, epoch: Epoch, content: &RotationContent) -> Option<CutRow> {
-        let closed = epoch.checked_sub(1)?;
-        if self.state.cuts.contains_key(&closed) {
-            return None;
+    /// A rotation from before this device was a member says where an epoch ended.
+    fn learn_cut(&mut self, epoch: Epoch, entry: &StoredBlob, content: &RotationContent) {
+        if self.state.cuts.contains_key(&(epoch - 1)) {
+            return;
         }
-        let devices = content.roster.iter().chain(&content.removed);
-        let mut ends: Vec<_> = devices
-            .flat_map(|device| {
-                device.tips.iter().map(|tip| ChainEnd { device_id: device.device_id, tip: tip.clone() })
-            })
-            .collect();
-        ends.sort_by_key(|end| (end.device_id, end.tip.chain_id));
-        let cut = CutRow { ends };
-        self.store([cut.change(closed)]);
-        self.state.cuts.insert(closed, cut.clone());
-        Some(cut)
+        let cut = cut_of(content);
+        if self.is_history(entry.cursor) {
+            self.check_history(&cut, entry.cursor);
+        }
+        self.close_epoch(epoch, cut, content);
+    }
+
+    /// The epoch before `epoch` is over: from now on only what the rotation names counts of it.
+    fn close_epoch(&mut self, epoch: Epoch, mut cut: CutRow, content: &RotationContent) {
+        let mut changes = Vec::new();
+        for (device_id, peer) in &mut self.state.peers {
+            for chain in &mut peer.chains {
+                let end = cut.end(device_id, &chain.chain_id);
+                // Either the blob that is contradicted is forged, or the one that contradicts it.
+                if let (Some(seq), Some(end)) = (chain.contradicted.take(), end) {
+                    end.tip = Tip { seq: seq.min(end.tip.seq), hash: BlobHash([0; 32]), ..end.tip };
+                }
+            }
+            changes.push(peer.change(device_id));
+        }
+        for gone in &content.removed {
+            let peer = self.state.peers.entry(gone.device_id).or_default();
+            if matches!(peer.standing, Standing::Unknown | Standing::Former) {
+                peer.standing = Standing::Removed;
+                changes.push(peer.change(&gone.device_id));
+            }
+        }
+        changes.push(cut.change(epoch - 1));
+        self.store(changes);
+        self.state.cuts.insert(epoch - 1, cut);
+    }
+
+    /// Compares what was read of the time before this device was a member with where an epoch ended.
+    fn check_history(&mut self, cut: &CutRow, cursor: Cursor) {
+        let (mut broken, mut missing) = (Vec::new(), false);
+        for (device_id, peer) in self.state.peers.iter().filter(|(device_id, _)| cut.names(device_id)) {
+            for chain in peer.chains.iter().filter(|chain| chain.history_next > 0) {
+                let tip = cut.tip(device_id, &chain.chain_id);
+                let next = tip.map_or(0, |tip| tip.seq.saturating_add(1));
+                missing |= chain.history_next < next;
+                let other =
+                    tip.is_some_and(|tip| chain.history_next == next && chain.history_hash != tip.hash);
+                if chain.history_next > next || other {
+                    let seq = if other { next - 1 } else { next };
+                    broken.push((*device_id, Break::Altered { seq }));
+                }
+            }
+        }
+        if missing {
+            self.truncated(cursor.prev());
+        }
+        for (sender, how) in broken {
+            self.event(Event::ChainBroken { sender, cursor, how });
+        }
     }
 
     /// Compares what was received with where the epoch ends.
@@ -220,12 +274,11 @@ impl Engine {
             }
             changes.push(peer.change(&device_id));
         }
-        let own = self.state.chain.logged.as_ref();
-        if let Some(own) = own
-            && generation == self.state.chain.logged_in
-            && cut.tip(&me, &own.chain_id).is_none_or(|tip| tip.seq < own.seq)
-        {
-            broken.push((me, Break::Missing { from: own.seq, to: own.seq + 1 }));
+        let here = generation == self.state.chain.logged_in;
+        for own in self.state.chain.tips().iter().filter(|_| here) {
+            if cut.tip(&me, &own.chain_id).is_none_or(|tip| tip.seq < own.seq) {
+                broken.push((me, Break::Missing { from: own.seq, to: own.seq.saturating_add(1) }));
+            }
         }
         self.store(changes);
         for (sender, how) in broken {
@@ -254,7 +307,7 @@ impl Engine {
         match self.seal_rotation(wish) {
             Some(rotate) => {
                 // Its id must never be given out again, so it leaves when that is durable.
-                self.rotating = Some((id, rotate.blob_id));
+                self.rotating = Some(Rotating { id, blob_id: rotate.blob_id, acked: false });
                 self.then(Then::Rotate(Box::new((id, wish.clone(), rotate))));
             }
             None => self.reply(id, Err(EngineError::NoGroup)),
@@ -278,7 +331,8 @@ impl Engine {
 
     /// A rotation may leave, if it is still wanted.
     pub(super) fn send_rotation(&mut self, id: CommandId, wish: Wish, rotate: Rotate) {
-        if self.rotating == Some((id, rotate.blob_id)) {
+        let wanted = self.rotating.as_ref().is_some_and(|r| (r.id, r.blob_id) == (id, rotate.blob_id));
+        if wanted {
             self.send_request(Message::Rotate(rotate), Request::Rotate { id, wish });
         }
     }
@@ -311,7 +365,15 @@ impl Engine {
             return Err(EngineError::RelayMisbehaved);
         }
         self.max_cursor = self.max_cursor.max(ack.cursor);
+        if let Some(rotating) = &mut self.rotating {
+            rotating.acked = true;
+        }
         Ok(())
+    }
+
+    /// Whether the log was read to its end without the rotation that the relay has acknowledged.
+    pub(super) fn rotation_is_lost(&self) -> bool {
+        self.rotating.as_ref().is_some_and(|rotating| rotating.acked)
     }
 
     /// ERROR in answer to ROTATE.
@@ -329,6 +391,15 @@ impl Engine {
         self.waiting.push_back((id, Wanted::Rotate(Wish { tries: wish.tries + 1, ..wish })));
         true
     }
+}
+
+/// Where an epoch ends, as the rotation after it says.
+fn cut_of(content: &RotationContent) -> CutRow {
+    let devices = content.roster.iter().chain(&content.removed);
+    let end = |device_id: DeviceId| move |tip: &Tip| ChainEnd { device_id, tip: tip.clone() };
+    let mut ends: Vec<_> = devices.flat_map(|device| device.tips.iter().map(end(device.device_id))).collect();
+    ends.sort_by_key(|end| (end.device_id, end.tip.chain_id));
+    CutRow { ends }
 }
 
 /// Brings a chain to where its epoch ends; what is wrong, if anything.

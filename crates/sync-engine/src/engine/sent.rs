@@ -1,15 +1,16 @@
 //! What the relay has acknowledged is kept until every other device has it: should the relay lose it, it
 //! is pushed again, the same bytes under the same id.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use sync_e2ee::chain::link_hash;
 use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
 
 use super::Engine;
+use super::chains::is_over;
 use super::link::Request;
-use crate::api::{CommandId, Event, Reply};
+use crate::api::{Break, CommandId, Event, Reply};
 use crate::rows::{OutboxRow, Restore, SentRow};
 
 /// Sealed bytes that are kept by default.
@@ -32,14 +33,28 @@ pub(super) struct Sent {
     rows: VecDeque<Kept>,
     bytes: usize,
     max_bytes: usize,
+    /// Where some are that were not yet read in the log.
+    unseen: BTreeMap<Cursor, u64>,
 }
 
 impl Sent {
-    pub(super) fn new(stored: impl IntoIterator<Item = (u64, OutboxRow, SentRow)>) -> Self {
+    /// What is stored, when the log was read up to `seen`.
+    pub(super) fn new(
+        stored: impl IntoIterator<Item = (u64, OutboxRow, SentRow)>,
+        generation: u32,
+        seen: Cursor,
+    ) -> Self {
         let rows: VecDeque<_> =
             stored.into_iter().map(|(position, row, sent)| Kept { position, row, sent }).collect();
         let bytes = rows.iter().map(|kept| kept.row.payload.len()).sum();
-        Self { rows, bytes, max_bytes: MAX_BYTES }
+        let ahead = |kept: &&Kept| kept.sent.generation == generation && kept.sent.cursor > seen;
+        let unseen = rows.iter().filter(ahead).map(|kept| (kept.sent.cursor, kept.position)).collect();
+        Self { rows, bytes, max_bytes: MAX_BYTES, unseen }
+    }
+
+    /// The log starts over.
+    pub(super) fn start_over(&mut self) {
+        self.unseen.clear();
     }
 
     pub(super) fn last_position(&self) -> Option<u64> {
@@ -53,6 +68,17 @@ impl Sent {
     }
 }
 
+/// What an own blob in the log is to the one that is kept under its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The same, where it was acknowledged.
+    Same,
+    /// The same, at another cursor.
+    Elsewhere,
+    /// Another one.
+    Other,
+}
+
 impl Engine {
     /// How many sealed bytes to keep of what the relay has acknowledged, in case it loses them. 0: none;
     /// the default is 8 MiB. They are in memory, too.
@@ -64,6 +90,9 @@ impl Engine {
     pub(super) fn keep_acked(&mut self, position: u64, row: OutboxRow, cursor: Cursor, expires: UnixMs) {
         let sent = SentRow { cursor, generation: self.state.progress.generation, expires };
         self.store([sent.change(position)]);
+        if cursor > self.state.progress.seen_cursor {
+            self.sent.unseen.insert(cursor, position);
+        }
         self.sent.bytes += row.payload.len();
         self.sent.rows.push_back(Kept { position, row, sent });
         while self.sent.bytes > self.sent.max_bytes || self.sent.rows.len() > MAX_ROWS {
@@ -93,17 +122,44 @@ impl Engine {
         }
     }
 
-    /// An own blob is in the log; whether it is one that is kept.
-    pub(super) fn saw_kept(&mut self, cursor: Cursor, blob_id: &BlobId, hash: &BlobHash) -> Option<bool> {
+    /// An own blob is in the log; what it is to the one that is kept under its id.
+    pub(super) fn saw_kept(&mut self, cursor: Cursor, blob_id: &BlobId, hash: &BlobHash) -> Option<Again> {
         let generation = self.state.progress.generation;
         let kept = self.sent.rows.iter_mut().find(|kept| kept.row.blob_id == *blob_id)?;
-        let same = sync_e2ee::blob::hash(&kept.row.payload) == *hash;
-        if same && kept.sent.generation != generation {
-            (kept.sent.cursor, kept.sent.generation) = (cursor, generation);
-            let change = kept.sent.change(kept.position);
-            self.store([change]);
+        if sync_e2ee::blob::hash(&kept.row.payload) != *hash {
+            return Some(Again::Other);
         }
-        Some(same)
+        if kept.sent.generation == generation {
+            return Some(if kept.sent.cursor == cursor { Again::Same } else { Again::Elsewhere });
+        }
+        (kept.sent.cursor, kept.sent.generation) = (cursor, generation);
+        let change = kept.sent.change(kept.position);
+        self.store([change]);
+        Some(Again::Same)
+    }
+
+    /// The log was read up to a blob, or to its end: what the relay has acknowledged for a place before
+    /// that, or for another blob's, is not there.
+    pub(super) fn miss_kept(&mut self, up_to: Option<(Cursor, BlobId)>) {
+        let now = self.now.unix;
+        while let Some(first) = self.sent.unseen.first_entry() {
+            let (cursor, position) = (*first.key(), *first.get());
+            if up_to.is_some_and(|(end, _)| cursor > end) {
+                return;
+            }
+            first.remove();
+            let Some(kept) = self.sent.rows.iter_mut().find(|kept| kept.position == position) else {
+                continue;
+            };
+            if up_to == Some((cursor, kept.row.blob_id)) || is_over(kept.sent.expires, now) {
+                continue;
+            }
+            // Should the log start over, it is one of those that it lacks.
+            kept.sent.generation = SentRow::NOWHERE;
+            let (seq, change) = (kept.row.seq, kept.sent.change(position));
+            self.store([change]);
+            self.own_broken(cursor, Break::Missing { from: seq, to: seq + 1 });
+        }
     }
 
     /// The relay has lost its log.

@@ -24,6 +24,9 @@ record! {
 }
 
 impl SentRow {
+    /// The generation of what the relay has acknowledged and does not show.
+    pub(crate) const NOWHERE: u32 = u32::MAX;
+
     pub(crate) fn change(&self, position: u64) -> Change {
         put(sent_key(position), self)
     }
@@ -82,6 +85,16 @@ impl CutRow {
         let end = self.ends.iter().find(|e| e.device_id == *device_id && e.tip.chain_id == *chain_id)?;
         Some(&end.tip)
     }
+
+    /// The end of a chain.
+    pub(crate) fn end(&mut self, device_id: &DeviceId, chain_id: &ChainId) -> Option<&mut ChainEnd> {
+        self.ends.iter_mut().find(|e| e.device_id == *device_id && e.tip.chain_id == *chain_id)
+    }
+
+    /// Whether a device has a chain that ends here.
+    pub(crate) fn names(&self, device_id: &DeviceId) -> bool {
+        self.ends.iter().any(|end| end.device_id == *device_id)
+    }
 }
 
 impl Wire for CutRow {
@@ -93,17 +106,21 @@ impl Wire for CutRow {
     }
 }
 
-/// Some of the heads that this device has held, one after the other.
+/// Some of what this device was shown, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeadsRow(pub(crate) Vec<Head>);
 
 record! {
-    /// What this device was shown up to a cursor.
+    /// What this device was shown at a cursor, and up to there.
     pub(crate) struct Head {
         /// The cursor.
         cursor: Cursor,
-        /// The head there.
-        head: [u8; 32],
+        /// Which blob lay there.
+        entry: [u8; 16],
+        /// Its sender's chain has no place for it: it is not shown to the app.
+        hidden: bool,
+        /// The head there; unknown after a gap in the log.
+        head: Option<[u8; 32]>,
     }
 }
 

@@ -8,6 +8,8 @@ use super::{Change, PEER, put};
 
 /// Chains remembered of one peer: one more for each time that its state was restored.
 const MAX_CHAINS: usize = 16;
+/// Chains remembered of one peer by their names alone.
+const MAX_RETIRED: usize = 1_024;
 /// Holes remembered of one chain until the end of the log has been reached.
 const MAX_HOLES: usize = 16;
 
@@ -32,11 +34,18 @@ pub(crate) struct PeerChain {
     pub(crate) hash: BlobHash,
     /// The place after its newest blob that the app has.
     pub(crate) app_next: u64,
-    /// The place after its newest blob that was read of what the inviter vouched for.
+    /// The place after its newest blob that was read in this log: less than `seen_next` in what the
+    /// inviter vouched for, and in what comes again after a reset.
     pub(crate) history_next: u64,
+    /// The hash of that blob.
+    pub(crate) history_hash: BlobHash,
+    /// The earliest blob that the one after it does not name, though it should.
+    pub(crate) contradicted: Option<u64>,
     /// The generation of the log in which its end was seen; [`NEVER`](Self::NEVER) if that is only known
     /// from others.
     pub(crate) generation: u32,
+    /// Whether its sender has said that it sees this very store.
+    pub(crate) here: bool,
     /// What is missing, as far as it has not been reported.
     pub(crate) holes: Vec<Hole>,
 }
@@ -52,7 +61,10 @@ impl PeerChain {
             hash: BlobHash([0; 32]),
             app_next: 0,
             history_next: 0,
+            history_hash: BlobHash([0; 32]),
+            contradicted: None,
             generation,
+            here: false,
             holes: Vec::new(),
         }
     }
@@ -67,6 +79,23 @@ impl PeerChain {
     pub(crate) fn tip(&self) -> Option<Tip> {
         let seq = self.seen_next.checked_sub(1)?;
         Some(Tip { chain_id: self.chain_id, seq, hash: self.hash })
+    }
+
+    /// A blob was read in this log.
+    pub(crate) fn read(&mut self, seq: u64, hash: BlobHash) {
+        if seq >= self.history_next {
+            (self.history_next, self.history_hash) = (seq.saturating_add(1), hash);
+        }
+    }
+
+    /// Whether a blob names another one than was read in the place before it. Then that one, or this one,
+    /// is somebody else's.
+    pub(crate) fn contradicts(&mut self, seq: u64, prev: BlobHash) -> bool {
+        let other = seq > 0 && seq == self.history_next && prev != self.history_hash;
+        if other {
+            self.contradicted = Some(self.contradicted.map_or(seq - 1, |earliest| earliest.min(seq - 1)));
+        }
+        other
     }
 
     pub(crate) fn add_hole(&mut self, from: u64, to: u64) {
@@ -89,24 +118,30 @@ impl PeerChain {
 
 impl Wire for PeerChain {
     fn put(&self, w: &mut Writer) {
-        w.array(7);
+        w.array(10);
         self.chain_id.put(w);
         self.seen_next.put(w);
         self.hash.put(w);
         self.app_next.put(w);
         self.history_next.put(w);
+        self.history_hash.put(w);
+        self.contradicted.put(w);
         self.generation.put(w);
+        self.here.put(w);
         put_list(&self.holes, w);
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(7)?;
+        r.array(10)?;
         Ok(Self {
             chain_id: ChainId::take(r)?,
             seen_next: u64::take(r)?,
             hash: BlobHash::take(r)?,
             app_next: u64::take(r)?,
             history_next: u64::take(r)?,
+            history_hash: BlobHash::take(r)?,
+            contradicted: <Option<u64> as Wire>::take(r)?,
             generation: u32::take(r)?,
+            here: bool::take(r)?,
             holes: take_list(r, MAX_HOLES)?,
         })
     }
@@ -159,6 +194,8 @@ pub(crate) struct PeerRow {
     pub(crate) standing: Standing,
     /// Newest last.
     pub(crate) chains: Vec<PeerChain>,
+    /// Chains that are over, and of which no more is remembered: nothing of them is new.
+    pub(crate) retired: Vec<ChainId>,
 }
 
 impl PeerRow {
@@ -170,7 +207,10 @@ impl PeerRow {
     pub(crate) fn chain(&mut self, chain_id: ChainId, generation: u32) -> &mut PeerChain {
         let index = self.chains.iter().position(|chain| chain.chain_id == chain_id).unwrap_or_else(|| {
             if self.chains.len() >= MAX_CHAINS {
-                self.chains.remove(0);
+                self.retired.push(self.chains.remove(0).chain_id);
+                if self.retired.len() > MAX_RETIRED {
+                    self.retired.remove(0);
+                }
             }
             self.chains.push(PeerChain::new(chain_id, generation));
             self.chains.len() - 1
@@ -181,19 +221,21 @@ impl PeerRow {
 
 impl Wire for PeerRow {
     fn put(&self, w: &mut Writer) {
-        w.array(4);
+        w.array(5);
         self.name.put(w);
         self.platform.put(w);
         self.standing.put(w);
         put_list(&self.chains, w);
+        put_list(&self.retired, w);
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.array(4)?;
+        r.array(5)?;
         Ok(Self {
             name: <Option<DeviceName> as Wire>::take(r)?,
             platform: String::take(r)?,
             standing: Standing::take(r)?,
             chains: take_list(r, MAX_CHAINS)?,
+            retired: take_list(r, MAX_RETIRED)?,
         })
     }
 }

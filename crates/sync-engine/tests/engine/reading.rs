@@ -4,7 +4,7 @@ use sync_engine::{Command, Event, Input, Refused, Reply};
 use sync_types::{BlobId, Cursor, Message, Notify, Pull, PullResponse, StoredBlob, UnixMs, Welcome};
 
 use crate::common::{Peer, cursor, welcome};
-use crate::steps::{entry, joined, notify, online, read, sealed_by};
+use crate::steps::{announced, entry, joined, notify, online, read, sealed_by};
 
 #[test]
 fn an_acknowledgement_leaves_only_after_it_is_durable() {
@@ -114,7 +114,7 @@ fn a_page_of_before_a_reset_says_nothing_of_the_log_after_it() {
 
 #[test]
 fn a_page_that_did_not_reach_the_app_is_given_again() {
-    let (mut device, mut peer, keys) = joined();
+    let (mut device, mut peer, keys, announcement) = announced();
     let blob = sealed_by(&device, Some(&keys), 2, b"precious");
     peer.say(&mut device, notify(&blob));
     let lost = read(&mut device, None);
@@ -124,7 +124,11 @@ fn a_page_that_did_not_reach_the_app_is_given_again() {
     let id = device.command(Command::Read { limit: 0, has: None });
     let (nonce, message) = peer.receive_one(&mut device);
     assert_eq!(message, Message::Pull(Pull { after_cursor: Cursor::ZERO, limit: 100 }));
-    let own = StoredBlob { sender_id: device.engine.status().device_id, ..entry(&device, 1, vec![1; 60]) };
+    let own = StoredBlob {
+        sender_id: device.engine.status().device_id,
+        blob_id: announcement.blob_id,
+        ..entry(&device, 1, announcement.payload)
+    };
     let page = PullResponse {
         blobs: vec![own, blob],
         has_more: false,
@@ -150,5 +154,15 @@ fn what_outlived_its_neighbours_is_still_read() {
     peer.answer(&mut device, nonce, page);
     assert!(device.take_events().contains(&Event::HistoryTruncated { up_to: cursor(6) }));
     let page = read(&mut device, None);
-    assert_eq!((page.blobs.len(), page.max_cursor), (1, cursor(6)));
+    assert_eq!((page.blobs.len(), page.max_cursor, page.has_more), (1, cursor(3), false));
+    let page_end = page.end();
+    // Whatever comes next is told by its own cursor, not by what the relay says of the end.
+    let next = StoredBlob { cursor: cursor(7), ..sealed_by(&device, Some(&keys), 4, b"next") };
+    peer.say(&mut device, Notify { payload: None, ..notify(&next) });
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert_eq!(message, Message::Pull(Pull { after_cursor: cursor(3), limit: 0 }));
+    let page =
+        PullResponse { blobs: vec![next], has_more: false, max_cursor: cursor(7), oldest_cursor: cursor(7) };
+    peer.answer(&mut device, nonce, page);
+    assert_eq!(read(&mut device, Some(page_end)).max_cursor, cursor(7));
 }

@@ -65,6 +65,12 @@ pub fn sealed_by(device: &Device, group: Option<&sync_e2ee::EpochKeys>, n: u64, 
 
 /// A device that joined a group whose keys the test has, too; its announcement is blob 1.
 pub fn joined() -> (Device, Peer, sync_e2ee::EpochKeys) {
+    let (device, peer, keys, _) = announced();
+    (device, peer, keys)
+}
+
+/// The same, and its announcement.
+pub fn announced() -> (Device, Peer, sync_e2ee::EpochKeys, Push) {
     let secret = sync_e2ee::EpochSecret::from_bytes([7; 32]);
     let keys = secret.keys();
     let mut device = Device::new();
@@ -90,9 +96,10 @@ pub fn joined() -> (Device, Peer, sync_e2ee::EpochKeys) {
     device.command(Command::Connect);
     let mut peer = Peer::welcome(&mut device, welcome());
     let (nonce, message) = peer.receive_one(&mut device);
-    peer.answer(&mut device, nonce, ack(&push_of(message), 1));
+    let announcement = push_of(message);
+    peer.answer(&mut device, nonce, ack(&announcement, 1));
     device.take_events();
-    (device, peer, keys)
+    (device, peer, keys, announcement)
 }
 
 pub fn notify(blob: &StoredBlob) -> Notify {

@@ -1,0 +1,399 @@
+//! Lies about what is in the log.
+
+use sync_engine::{Break, Command, EngineError, Event, Refused, Reply};
+use sync_testkit::liar::{World, into_stub};
+use sync_types::{BlobId, Cursor, Message, StoredBlob};
+
+use crate::tools::{broken, cursor, refused, says, says_only, truncated};
+
+/// A world of three in which device 0 and device 1 push while device 2 is away; what device 0 pushed, with
+/// its place in the log.
+fn two_pushes() -> (World, [(Vec<u8>, Cursor); 2]) {
+    let mut world = World::new(3);
+    world.disconnect(2);
+    let mut push = || {
+        let data = world.push(0);
+        (data, world.relay.newest())
+    };
+    let pushes = [push(), push()];
+    world.push(1);
+    (world, pushes)
+}
+
+fn swap(log: &mut [StoredBlob], a: Cursor, b: Cursor) {
+    let at = |log: &[StoredBlob], cursor| log.iter().position(|blob| blob.cursor == cursor).unwrap();
+    let (i, j) = (at(log, a), at(log, b));
+    log.swap(i, j);
+    (log[i].cursor, log[j].cursor) = (a, b);
+}
+
+fn edit(blob: &mut StoredBlob, change: impl Fn(&mut Vec<u8>)) {
+    change(blob.payload.as_mut().unwrap());
+}
+
+#[test]
+fn a_blob_that_is_dropped_is_missed() {
+    let (mut world, [(_, dropped), (kept, _)]) = two_pushes();
+    world.relay.lie_about_log(move |_, mut log| {
+        log.retain(|blob| blob.cursor != dropped);
+        log
+    });
+    world.connect(2);
+    let alarms = world.alarms(2);
+    assert!(alarms.iter().any(truncated(dropped)), "{alarms:?}");
+    assert!(alarms.iter().any(broken(&world, 0, Break::Missing { from: 2, to: 3 })), "{alarms:?}");
+    assert!(world.read(2).contains(&kept));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn the_last_blob_of_a_device_is_missed_when_another_one_s_comes() {
+    let (mut world, [_, (_, last)]) = two_pushes();
+    world.relay.lie_about_log(move |to, mut log| {
+        log.retain(|blob| to != 2 || blob.cursor != last);
+        log
+    });
+    world.connect(2);
+    says_only(&mut world, 2, truncated(last));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn the_newest_blobs_are_missed_when_the_relay_has_named_them() {
+    let (mut world, [_, (_, last)]) = two_pushes();
+    let newest = world.relay.newest();
+    world.relay.lie(move |say| match say.message {
+        Message::PullResponse(mut page) if say.to == 2 => {
+            page.blobs.retain(|blob| blob.cursor < last);
+            page.max_cursor = page.blobs.last().map_or(last.prev(), |blob| blob.cursor);
+            vec![page.into()]
+        }
+        message => vec![message],
+    });
+    world.connect(2);
+    says_only(&mut world, 2, truncated(newest));
+    world.goes_on(&[]);
+    assert!(world.devices[2].read.len() >= 5, "what was withheld has come");
+}
+
+#[test]
+fn two_blobs_of_a_device_in_the_wrong_order_are_noticed() {
+    let (mut world, [(first, a), (second, b)]) = two_pushes();
+    world.relay.lie_about_log(move |_, mut log| {
+        swap(&mut log, a, b);
+        log
+    });
+    world.connect(2);
+    let is = broken(&world, 0, Break::Reordered { seq: 2 });
+    says(&mut world, 2, is);
+    let read = world.read(2);
+    assert!(read.contains(&first) && read.contains(&second));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_blob_that_comes_again_is_shown_once() {
+    let mut world = World::new(3);
+    let data = world.push(0);
+    assert_eq!(world.read(1), [data]);
+    let blob = world.relay.log.last().unwrap().clone();
+    world.relay.append(blob.sender_id, blob.blob_id, blob.payload.unwrap());
+    world.push(2);
+    let is = broken(&world, 0, Break::Repeated { seq: 2 });
+    says(&mut world, 1, is);
+    world.read(1);
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_blob_that_comes_again_to_whoever_has_not_read_it_is_shown_once() {
+    let (mut world, [(data, at), _]) = two_pushes();
+    let blob = world.relay.log.iter().find(|blob| blob.cursor == at).unwrap().clone();
+    world.relay.append(blob.sender_id, blob.blob_id, blob.payload.unwrap());
+    world.push(1);
+    world.connect(2);
+    let is = broken(&world, 0, Break::Repeated { seq: 2 });
+    says(&mut world, 2, is);
+    assert_eq!(world.read(2).iter().filter(|read| **read == data).count(), 1);
+    world.restart(2);
+    assert_eq!(world.read(2), Vec::<Vec<u8>>::new());
+    world.goes_on(&[]);
+}
+
+#[test]
+fn an_own_blob_that_comes_again_is_noticed() {
+    let mut world = World::new(2);
+    world.push(0);
+    let blob = world.relay.log.last().unwrap().clone();
+    world.relay.append(blob.sender_id, blob.blob_id, blob.payload.unwrap());
+    world.push(1);
+    for n in [0, 1] {
+        let is = broken(&world, 0, Break::Repeated { seq: 2 });
+        says(&mut world, n, is);
+    }
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_changed_byte_is_noticed_wherever_it_is() {
+    for at in [0, 3, 5, 40, 200] {
+        let (mut world, [(changed, place), (kept, _)]) = two_pushes();
+        world.relay.lie_about_log(move |_, mut log| {
+            let blob = log.iter_mut().find(|blob| blob.cursor == place).unwrap();
+            edit(blob, |payload| payload[at] ^= 1);
+            log
+        });
+        world.connect(2);
+        let alarms = world.alarms(2);
+        assert!(
+            alarms
+                .iter()
+                .any(|event| matches!(event, Event::BlobRefused { .. } | Event::RotationRefused { .. })),
+            "byte {at}: {alarms:?}"
+        );
+        assert!(alarms.iter().any(broken(&world, 0, Break::Missing { from: 2, to: 3 })), "{alarms:?}");
+        let read = world.read(2);
+        assert!(read.contains(&kept) && !read.contains(&changed));
+        world.goes_on(&[]);
+    }
+}
+
+#[test]
+fn a_changed_epoch_hides_nothing_from_who_may_not_read_the_past() {
+    let mut world = World::new(2);
+    let rotate = Command::Rotate { remove: Vec::new(), keep_history: false };
+    assert!(matches!(world.ask(0, rotate), Ok(Reply::Done)));
+    let joiner = world.join(0);
+    world.read(joiner);
+    world.events(joiner);
+    world.disconnect(joiner);
+    world.push(0);
+    let at = world.relay.newest();
+    world.relay.lie_about_log(move |_, mut log| {
+        let blob = log.iter_mut().find(|blob| blob.cursor == at).unwrap();
+        edit(blob, |payload| payload[4] = 0);
+        log
+    });
+    world.connect(joiner);
+    let is = refused(&world, 0, Refused::Unreadable);
+    says_only(&mut world, joiner, is);
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_blob_in_another_device_s_name_does_not_open() {
+    for name in [1, 2] {
+        let (mut world, [(moved, at), (kept, _)]) = two_pushes();
+        let other = world.id(name);
+        world.relay.lie_about_log(move |_, mut log| {
+            log.iter_mut().find(|blob| blob.cursor == at).unwrap().sender_id = other;
+            log
+        });
+        world.connect(2);
+        let is = refused(&world, name, Refused::Unreadable);
+        says(&mut world, 2, is);
+        let read = world.read(2);
+        assert!(read.contains(&kept) && !read.contains(&moved));
+        world.goes_on(&[]);
+    }
+}
+
+#[test]
+fn blobs_under_each_other_s_ids_do_not_open() {
+    let (mut world, [(_, a), (_, b)]) = two_pushes();
+    world.relay.lie_about_log(move |_, mut log| {
+        let ids: Vec<BlobId> =
+            [b, a].iter().map(|at| log.iter().find(|blob| blob.cursor == *at).unwrap().blob_id).collect();
+        for (at, id) in [a, b].iter().zip(ids) {
+            log.iter_mut().find(|blob| blob.cursor == *at).unwrap().blob_id = id;
+        }
+        log
+    });
+    world.connect(2);
+    let alarms = world.alarms(2);
+    let is = refused(&world, 0, Refused::Unreadable);
+    assert_eq!(alarms.iter().filter(|event| is(event)).count(), 2, "{alarms:?}");
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_blob_of_another_group_does_not_open() {
+    let (mut world, [(_, at), _]) = two_pushes();
+    let mut other = World::other(1, 2);
+    other.push(0);
+    let foreign = other.relay.log.last().unwrap().clone();
+    world.relay.lie_about_log(move |_, mut log| {
+        let blob = log.iter_mut().find(|blob| blob.cursor == at).unwrap();
+        (blob.payload, blob.blob_id) = (foreign.payload.clone(), foreign.blob_id);
+        log
+    });
+    world.connect(2);
+    let is = refused(&world, 0, Refused::Unreadable);
+    says(&mut world, 2, is);
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_stub_of_what_has_not_expired_is_noticed() {
+    let (mut world, [(_, at), (kept, _)]) = two_pushes();
+    world.relay.lie_about_log(move |_, mut log| {
+        into_stub(log.iter_mut().find(|blob| blob.cursor == at).unwrap());
+        log
+    });
+    world.connect(2);
+    let alarms = world.alarms(2);
+    assert!(alarms.iter().any(truncated(at)), "{alarms:?}");
+    assert!(alarms.iter().any(broken(&world, 0, Break::Missing { from: 2, to: 3 })), "{alarms:?}");
+    assert!(world.read(2).contains(&kept));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn what_is_said_to_have_expired_and_has_not_is_noticed() {
+    let (mut world, [(_, at), (kept, _)]) = two_pushes();
+    world.relay.lie(move |say| match say.message {
+        Message::PullResponse(mut page) if say.to == 2 => {
+            page.blobs.retain(|blob| blob.cursor > at);
+            page.oldest_cursor = at.next();
+            vec![page.into()]
+        }
+        message => vec![message],
+    });
+    world.connect(2);
+    let alarms = world.alarms(2);
+    assert!(alarms.iter().any(truncated(at)), "{alarms:?}");
+    assert!(alarms.iter().any(broken(&world, 0, Break::Missing { from: 2, to: 3 })), "{alarms:?}");
+    assert!(world.read(2).contains(&kept));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn everything_is_said_to_have_expired_and_what_comes_is_still_read() {
+    let (mut world, _) = two_pushes();
+    world.relay.lie(move |say| match say.message {
+        Message::PullResponse(mut page) if say.to == 2 => {
+            let Some(Message::Pull(pull)) = say.request else { panic!() };
+            page.blobs.clear();
+            (page.max_cursor, page.has_more) = (pull.after_cursor, false);
+            page.oldest_cursor = cursor(1 << 40);
+            vec![page.into()]
+        }
+        message => vec![message],
+    });
+    world.connect(2);
+    says(&mut world, 2, |event| matches!(event, Event::HistoryTruncated { .. }));
+    world.goes_on(&[]);
+}
+
+/// A device reads the log twice when its app is behind: once for the chains, and again for the app.
+fn read_by_the_engine() -> (World, Vec<Vec<u8>>, Cursor) {
+    let mut world = World::new(2);
+    let pushed: Vec<_> = (0..5).map(|_| world.push(0)).collect();
+    let newest = world.relay.newest();
+    world.restart(1);
+    (world, pushed, newest)
+}
+
+#[test]
+fn what_is_left_out_when_it_is_read_again_is_missed() {
+    let (mut world, pushed, newest) = read_by_the_engine();
+    let out = newest.prev().prev();
+    world.relay.lie_about_log(move |_, mut log| {
+        log.retain(|blob| blob.cursor != out);
+        log
+    });
+    assert_eq!(world.read(1), [&pushed[..2], &pushed[3..]].concat());
+    says_only(&mut world, 1, truncated(out));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn the_end_that_is_left_out_when_it_is_read_again_is_missed() {
+    let (mut world, pushed, newest) = read_by_the_engine();
+    world.relay.lie_about_log(move |_, mut log| {
+        log.retain(|blob| blob.cursor != newest);
+        log
+    });
+    assert_eq!(world.read(1), pushed[..4]);
+    says_only(&mut world, 1, truncated(newest));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn what_is_swapped_or_changed_when_it_is_read_again_reaches_nobody() {
+    for change in 0..3 {
+        let (mut world, pushed, newest) = read_by_the_engine();
+        world.relay.lie_about_log(move |_, mut log| {
+            match change {
+                0 => swap(&mut log, newest, newest.prev()),
+                1 => edit(log.last_mut().unwrap(), |payload| payload[60] ^= 1),
+                _ => {
+                    let first = log[4].clone();
+                    *log.last_mut().unwrap() = StoredBlob { cursor: newest, ..first };
+                }
+            }
+            log
+        });
+        assert_eq!(world.read(1), Vec::<Vec<u8>>::new(), "change {change}");
+        says_only(&mut world, 1, |event| *event == Event::RelayMisbehaved);
+        world.relay.be_honest();
+        world.wait(60);
+        assert_eq!(world.read(1), pushed);
+        world.goes_on(&[]);
+    }
+}
+
+#[test]
+fn what_expires_only_when_it_is_read_again_is_missed() {
+    let (mut world, pushed, newest) = read_by_the_engine();
+    world.relay.lie_about_log(move |_, mut log| {
+        into_stub(log.last_mut().unwrap());
+        log
+    });
+    assert_eq!(world.read(1), pushed[..4]);
+    says_only(&mut world, 1, truncated(newest));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_page_by_cursor_shows_what_was_read_before_or_nothing() {
+    let (mut world, pushed, newest) = read_by_the_engine();
+    let pull = || Command::Pull { after: cursor(3), limit: 0 };
+    let data = |reply| match reply {
+        Ok(Reply::Page(page)) => page.blobs.into_iter().map(|blob| blob.data).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(data(world.ask(1, pull())), pushed);
+    let past = Command::Pull { after: cursor(10_000), limit: 0 };
+    assert_eq!(data(world.ask(1, past)), Vec::<Vec<u8>>::new());
+    world.relay.lie_about_log(move |_, mut log| {
+        log.retain(|blob| blob.cursor != newest.prev());
+        log
+    });
+    assert_eq!(data(world.ask(1, pull())), [&pushed[..3], &pushed[4..]].concat());
+    says_only(&mut world, 1, truncated(newest.prev()));
+    world.relay.lie_about_log(move |_, mut log| {
+        swap(&mut log, newest, newest.prev());
+        log
+    });
+    assert_eq!(world.ask(1, pull()).unwrap_err(), EngineError::RelayMisbehaved);
+    says_only(&mut world, 1, |event| *event == Event::RelayMisbehaved);
+    world.goes_on(&[]);
+}
+
+#[test]
+fn something_else_under_an_own_id_is_noticed() {
+    let mut world = World::new(2);
+    world.disconnect(0);
+    world.push(0);
+    // Its next blob's id, as the relay can guess: they count.
+    let mut id = world.relay.log[1].blob_id;
+    id.0[15] += 1;
+    let (me, forged) = (world.id(0), world.relay.log[1].payload.clone().unwrap());
+    world.relay.append(me, id, forged);
+    world.connect(0);
+    world.wait(60);
+    let alarms = world.alarms(0);
+    assert!(alarms.iter().any(refused(&world, 0, Refused::Unreadable)), "{alarms:?}");
+    world.goes_on(&[]);
+}
