@@ -6,7 +6,7 @@ use sync_e2ee::blob;
 use sync_types::{Epoch, StoredBlob};
 
 use super::Engine;
-use crate::api::Refused;
+use crate::api::{Event, Refused};
 
 /// Blobs that wait for their epoch at most.
 const MAX_BLOBS: usize = 4_096;
@@ -43,10 +43,9 @@ impl Engine {
                 continue;
             };
             let hash = blob::hash(payload);
-            if entry.sender_id == self.me() {
-                self.saw_itself(&entry, payload, hash);
-            } else if self.learn(&entry, payload, hash).is_some() {
-                self.held = Some((entry.cursor, entry.blob_id, entry.sender_id));
+            if self.learn(&entry, payload, hash).is_some() && !self.is_catching_up() {
+                let StoredBlob { cursor, blob_id, sender_id: sender, .. } = entry;
+                self.event(Event::BlobAvailable { cursor, blob_id, sender });
             }
         }
     }
