@@ -1,5 +1,6 @@
 //! The engine: what it holds, and how an input becomes outputs.
 
+mod ahead;
 mod answers;
 mod chains;
 mod group;
@@ -30,6 +31,7 @@ use crate::error::{EngineError, StateError, StopReason};
 use crate::rows::{ChainRow, Change, DeviceRow, ProgressRow, RelayRow, Restore, State, Tips};
 use crate::timer::{Timer, Timers};
 use crate::window::Window;
+use ahead::Ahead;
 use chains::Stubs;
 use heads::Heads;
 use intake::Held;
@@ -118,6 +120,7 @@ pub struct Engine {
 
     heads: Heads,
     stubs: Stubs,
+    ahead: Ahead,
     strangers: Strangers,
     /// The newest epoch that the relay claims.
     relay_epoch: Epoch,
@@ -248,6 +251,7 @@ impl Engine {
             waiting: VecDeque::new(),
             heads,
             stubs: Stubs::default(),
+            ahead: Ahead::default(),
             strangers: Strangers::default(),
             relay_epoch: 0,
             withheld: 0,

@@ -9,6 +9,7 @@ use sync_types::{
 };
 
 use super::Engine;
+use super::ahead::Ahead;
 use super::heads::Fold;
 use super::link::Request;
 use super::sent::Again;
@@ -92,6 +93,7 @@ impl Engine {
         };
         self.forget_heads();
         self.sent.start_over();
+        self.ahead = Ahead::default();
         self.reached_end = false;
         let mut changes = Vec::new();
         for (id, peer) in &mut self.state.peers {
@@ -248,6 +250,10 @@ impl Engine {
                 self.saw_itself(&entry, payload, hash);
                 None
             }
+            Some(payload) if self.is_ahead(payload) => {
+                self.set_aside(entry);
+                None
+            }
             Some(payload) => self.learn(&entry, payload, hash),
         };
         if item.is_some() && !self.is_catching_up() {
@@ -332,6 +338,7 @@ impl Engine {
         }
         self.reached_end = true;
         self.tell_held();
+        self.refuse_ahead();
         self.report_holes();
     }
 
@@ -369,7 +376,7 @@ impl Engine {
     }
 
     /// Learns from a member's blob; gives it back if it is new to the app.
-    fn learn(&mut self, entry: &StoredBlob, payload: &[u8], hash: BlobHash) -> Option<Opened> {
+    pub(super) fn learn(&mut self, entry: &StoredBlob, payload: &[u8], hash: BlobHash) -> Option<Opened> {
         let sender = entry.sender_id;
         let Some((epoch, content)) = self.open_blob(&entry.blob_id, &sender, payload) else {
             if !self.is_locked(entry, payload) {

@@ -80,6 +80,7 @@ impl Engine {
                     self.state.rotation = Some(row);
                 }
                 self.enter_epoch(entry, link, secret, &content);
+                self.take_up();
             }
             Some(Verdict::Without) => {
                 self.event(Event::DeviceRemoved { device_id: self.me(), by: Some(entry.sender_id) });

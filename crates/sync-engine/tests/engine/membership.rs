@@ -1,9 +1,12 @@
-use sync_e2ee::{BlobContext, Content, Control, DeviceName, EpochKeys, Kind, Place, SealOptions, blob};
-use sync_engine::{Command, EngineError, Event, Input, Reply, StopReason};
+use sync_e2ee::{
+    BlobContext, Content, Control, DeviceName, EpochKeys, EpochSecret, Kind, Place, RotationContent,
+    RotationContext, SealOptions, blob, seal_rotation,
+};
+use sync_engine::{Command, EngineError, Event, Input, Refused, Reply, StopReason};
 use sync_types::wire::encode;
 use sync_types::{
-    BlobId, ChainId, Cursor, DeviceRow, DeviceSecret, DevicesResponse, ErrorBody, ErrorCode, InviteKey,
-    LeaveAck, LookupKey, Message, PullResponse, StoredBlob, UnixMs,
+    BlobHash, BlobId, ChainId, Cursor, DeviceRow, DeviceSecret, DevicesResponse, ErrorBody, ErrorCode,
+    InviteKey, LeaveAck, LookupKey, Message, PullResponse, StoredBlob, UnixMs,
 };
 
 use crate::common::{Device, Peer, cursor, relay_secret, welcome};
@@ -158,6 +161,86 @@ fn an_invite_waits_for_the_key_that_the_relay_speaks_of() {
     peer.answer(&mut device, nonce, page(vec![blob]));
     assert!(device.take_events().contains(&Event::RotationWithheld { epoch: 1 }));
     assert!(matches!(device.reply(id), Ok(Reply::Invite(_))));
+}
+
+/// A blob of the member `[4; 32]` under any epoch's key, the `seq`th of its new chain.
+fn of_member(device: &Device, keys: &EpochKeys, epoch: u32, n: u64, seq: u64, prev: BlobHash) -> StoredBlob {
+    let sender = DeviceSecret::from_bytes([4; 32]).id();
+    let blob_id = BlobId([n as u8; 16]);
+    let group_id = device.engine.status().group_id.unwrap();
+    let place = Place { seq, prev, ..Place::first(ChainId([8; 16])) };
+    let content = Content { kind: Kind::Data, place, body: format!("blob {n}").into_bytes() };
+    let context = BlobContext { group_id, epoch, sender, blob_id };
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([n as u8; 32]);
+    let payload = blob::seal(keys, &context, &content, &SealOptions::default(), &mut rng).unwrap();
+    let (payload, timestamp) = (Some(payload), UnixMs(0));
+    StoredBlob { blob_id, cursor: cursor(n), sender_id: sender, payload, timestamp, hash: None }
+}
+
+#[test]
+fn what_a_new_key_has_sealed_may_come_before_that_key_in_a_log_that_comes_back() {
+    let (mut device, _, keys) = joined();
+    let next = EpochSecret::from_bytes([8; 32]);
+    let early = of_member(&device, &next.keys(), 1, 2, 0, BlobHash([0; 32]));
+    let id = device.command(Command::Membership);
+    let Ok(Reply::Membership(invite)) = device.reply(id) else { panic!("no membership") };
+    let content = RotationContent { roster: invite.roster, removed: vec![], history: true };
+    let (sender, blob_id) = (DeviceSecret::from_bytes([4; 32]), BlobId([3; 16]));
+    let context = RotationContext { group_id: invite.group_id, epoch: 1, sender: sender.id(), blob_id };
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([3; 32]);
+    let rotation = seal_rotation(&keys, &sender, &next, &context, &content, &mut rng).unwrap();
+    let payload = Some(rotation.encode());
+    let rotation = StoredBlob { blob_id, cursor: cursor(3), payload, ..early.clone() };
+
+    // Both in one page, for at its end there is nothing more to wait for.
+    device.restart();
+    device.command(Command::Connect);
+    let grown = sync_types::Welcome { max_cursor: cursor(3), epoch: 1, ..welcome() };
+    let mut peer = Peer::welcome(&mut device, grown.clone());
+    let (nonce, _) = peer.receive_one(&mut device);
+    let hash = blob::hash(early.payload.as_ref().unwrap());
+    let blobs = vec![early, rotation];
+    peer.answer(&mut device, nonce, PullResponse { max_cursor: cursor(3), ..page(blobs.clone()) });
+    assert_eq!(device.engine.status().epoch, Some(1));
+    let late = of_member(&device, &next.keys(), 1, 4, 1, hash);
+    let mut peer = Peer::welcome(&mut device, grown);
+    peer.receive(&mut device);
+    peer.say(&mut device, notify(&late));
+    let events = device.take_events();
+    let bad = |event: &&Event| {
+        matches!(
+            event,
+            Event::BlobRefused { .. } | Event::ChainBroken { .. } | Event::HistoryTruncated { .. }
+        )
+    };
+    assert_eq!(events.iter().find(bad), None);
+    let available = events.iter().filter_map(|event| match event {
+        Event::BlobAvailable { cursor, .. } => Some(cursor.get()),
+        _ => None,
+    });
+    assert_eq!(available.collect::<Vec<_>>(), [2, 4]);
+
+    let id = device.command(Command::Read { limit: 0, has: None });
+    let asked = peer.receive(&mut device);
+    let (again, _) = asked.iter().rfind(|(_, message)| matches!(message, Message::Pull(_))).unwrap();
+    let blobs = [blobs, vec![late]].concat();
+    peer.answer(&mut device, again.nonce, PullResponse { max_cursor: cursor(4), ..page(blobs) });
+    let Ok(Reply::Page(read)) = device.reply(id) else { panic!("no page") };
+    let texts: Vec<_> = read.blobs.iter().map(|blob| blob.data.as_slice()).collect();
+    assert_eq!(texts, [b"blob 2", b"blob 4"]);
+}
+
+#[test]
+fn what_no_key_opens_is_refused_at_the_end_of_the_log() {
+    let (mut device, mut peer, _) = joined();
+    let strange = EpochSecret::from_bytes([66; 32]).keys();
+    let blob = of_member(&device, &strange, 1, 2, 0, BlobHash([0; 32]));
+    peer.say(&mut device, notify(&blob));
+    let why = Refused::Unreadable;
+    let refused = Event::BlobRefused { cursor: cursor(2), sender: blob.sender_id, why };
+    assert!(device.take_events().contains(&refused));
+    device.wait(1_000);
+    assert!(!device.take_events().contains(&refused), "once");
 }
 
 #[test]
