@@ -31,15 +31,16 @@ pub(super) async fn who_leaves_is_out_and_holds_nothing_up<F: Fixture>(fixture: 
     let full = Refusal::GroupFull { held_by: Some(device(2)) };
     assert_eq!(write(&store, push(3, b"a")).await, Err(full));
     assert_eq!(write(&store, leave(9)).await, Err(Refusal::Revoked), "it was never there");
-    let outcomes = apply(&store, &[leave(2), push(3, b"a"), ack(2, 2)]).await;
+    let theirs = WriteOp::Push(push_in(GROUP, 2, vec![blob(4, b"")]));
+    let outcomes = apply(&store, &[leave(2), theirs.clone(), push(3, b"a"), ack(2, 2)]).await;
     assert_eq!(outcomes[0], Ok(WriteResult::Left));
-    assert_eq!(cursors(vec![outcomes[1].clone()]), [3], "the same batch has the room already");
+    assert_eq!(outcomes[1], Err(Refusal::Revoked), "in the same batch already");
+    assert_eq!(cursors(vec![outcomes[2].clone()]), [3], "which has the room, too");
 
     let store = fixture.reopen(store).await;
     assert_eq!(come(&store, admit(GROUP, 2)).await, Err(Refusal::Revoked));
     assert_eq!(write(&store, leave(2)).await, Err(Refusal::Revoked));
-    let theirs = push_in(GROUP, 2, vec![blob(4, b"")]);
-    assert_eq!(write(&store, WriteOp::Push(theirs)).await, Err(Refusal::Revoked));
+    assert_eq!(write(&store, theirs).await, Err(Refusal::Revoked));
     let listed = devices(&store, GROUP, 1).await.expect("a member");
     assert_eq!(listed.iter().map(|row| row.device_id).collect::<Vec<_>>(), [device(1)]);
 }

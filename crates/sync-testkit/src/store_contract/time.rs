@@ -79,6 +79,9 @@ pub(super) async fn a_blob_is_deleted_when_every_device_has_it<F: Fixture>(fixtu
     assert_eq!(page(&store, GROUP, 0, 10, 1000).await.oldest_cursor, cursor(1), "nobody lacks anything");
     let again = apply(&store, &[push(3, b"c"), push(1, b"a")]).await;
     assert_eq!(cursors(again), [3, 4], "cursors go on");
+    let outcomes = apply(&store, &[ack(2, 3), delete(1, 3), push(3, b"c")]).await;
+    assert_eq!(outcomes[1], gone());
+    assert_eq!(cursors(vec![outcomes[2].clone()]), [5], "in the same batch, too");
 }
 
 pub(super) async fn what_expires_leaves_a_stub_until_every_device_has_it<F: Fixture>(fixture: &F) {
