@@ -5,8 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -56,9 +59,13 @@ pub(crate) async fn serve(
         };
         while connections.try_join_next().is_some() {}
         if let Some((stream, arrived)) = accepted {
-            let guest = Arc::clone(&arrived.guest);
-            let router = router.clone().layer(Extension(arrived));
-            connections.spawn(connection(stream, router, guest, sockets.head_time, stopping.clone()));
+            connections.spawn(connection(
+                stream,
+                arrived,
+                TowerToHyperService::new(router.clone()),
+                sockets.head_time,
+                stopping.clone(),
+            ));
         }
     }
     drop((listener, router));
@@ -88,14 +95,20 @@ fn is_of_the_peer(error: &std::io::Error) -> bool {
 
 async fn connection(
     stream: TcpStream,
-    router: Router,
-    guest: Arc<Guest>,
+    arrived: Arrived,
+    router: TowerToHyperService<Router>,
     head_time: Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head_time);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let guest = Arc::clone(&arrived.guest);
+    // Into the request, and not as a layer on the router: a router with a layer is a new one, with all its routes.
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(arrived.clone());
+        router.call(request)
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection.with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
