@@ -126,6 +126,8 @@ pub struct Engine {
     relay_epoch: Epoch,
     /// The newest epoch of which the app was told that the relay withholds it.
     withheld: Epoch,
+    /// Whether it was looked for on this connection.
+    searched: bool,
     /// Whether everything that there was has been read since this engine began, or the log started over.
     reached_end: bool,
     /// Where the end was when it was last looked at.
@@ -181,6 +183,7 @@ impl Engine {
                 joined: None,
                 restore: Restore::No,
                 restored_at: UnixMs(0),
+                passed: None,
             },
             chain: new_chain(&mut rng),
             outbox: VecDeque::new(),
@@ -255,6 +258,7 @@ impl Engine {
             strangers: Strangers::default(),
             relay_epoch: 0,
             withheld: 0,
+            searched: false,
             reached_end: false,
             checked_end: None,
             held: VecDeque::new(),

@@ -216,6 +216,8 @@ record! {
         restore: Restore,
         /// When that was last begun; 0: never.
         restored_at: UnixMs,
+        /// After this cursor the relay may have withheld a rotation, since this epoch was entered.
+        passed: Option<Cursor>,
     }
 }
 

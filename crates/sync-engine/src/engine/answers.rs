@@ -37,6 +37,7 @@ impl Engine {
             (Message::PullResponse(page), Some(Request::Again { after, seen })) => {
                 self.reread(page, after, seen)
             }
+            (Message::PullResponse(page), Some(Request::Search { after })) => self.searched(&page, after),
             (Message::PullResponse(page), Some(Request::Pull { id, after, limit })) => {
                 self.pulled(page, id, after, limit)
             }
@@ -134,7 +135,7 @@ impl Engine {
                 }
             }
             // What the relay does not want of this, it has, or has no use for.
-            Request::Roll | Request::Resend => {}
+            Request::Roll | Request::Resend | Request::Search { .. } => {}
             Request::Leave { id } | Request::DeleteGroup { id } => self.reply_refused(id, code, error),
         }
     }

@@ -171,9 +171,13 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
     let mut found = Found { new: to_app, broken: None, truncated: false };
     // What came before the log started over comes again, and what others had seen comes first.
     let behind = facts.history || chain.generation != facts.generation;
-    let reordered = chain.fill(seq);
+    let filled = chain.fill(seq, link, place.prev);
     match step(chain.tip().as_ref(), place, &link) {
-        Step::Known | Step::Altered if reordered => found.broken = Some(Break::Reordered { seq }),
+        // Late, and shown only if nobody can have put it in the place of another one.
+        Step::Known | Step::Altered if filled.is_some() => {
+            let new = found.new && filled == Some(true);
+            return Found { new, broken: Some(Break::Reordered { seq }), ..found };
+        }
         Step::Known => {
             if chain.tip().is_some_and(|tip| tip.seq == seq) {
                 // From here on the chain is continued in this log.
@@ -212,9 +216,9 @@ fn compare(chain: &mut PeerChain, place: &Place, link: BlobHash, facts: &Facts) 
                 found.truncated = true;
             } else if facts.stub {
                 found.broken = Some(Break::Missing { from: seq - 1, to: seq });
-                chain.add_hole(chain.seen_next, seq - 1);
+                chain.add_hole(chain.seen_next, seq - 1, None);
             } else {
-                chain.add_hole(chain.seen_next, seq);
+                chain.add_hole(chain.seen_next, seq, Some(place.prev));
             }
         }
     }
@@ -248,6 +252,10 @@ mod tests {
         BlobHash([n; 32])
     }
 
+    fn hole(from: u64, to: u64, last: Option<u8>) -> crate::rows::Hole {
+        crate::rows::Hole { from, to, last: last.map(hash) }
+    }
+
     /// A chain of which the blobs 0 to 2 came, with the hashes 10 to 12.
     fn three() -> PeerChain {
         let mut chain = PeerChain::new(ChainId([1; 16]), 1);
@@ -279,10 +287,24 @@ mod tests {
     fn a_gap_is_a_hole_that_a_late_blob_fills_out_of_order() {
         let mut chain = three();
         assert_eq!(look(&mut chain, &place(5, 14), 15, &facts()), (true, None, false));
-        assert_eq!(chain.holes, [crate::rows::Hole { from: 3, to: 5 }]);
+        assert_eq!(chain.holes, [hole(3, 5, Some(14))]);
         let reordered = Some(Break::Reordered { seq: 4 });
         assert_eq!(look(&mut chain, &place(4, 13), 14, &facts()), (true, reordered, false));
-        assert_eq!(chain.holes, [crate::rows::Hole { from: 3, to: 4 }]);
+        assert_eq!(chain.holes, [hole(3, 4, Some(13))]);
+        let reordered = Some(Break::Reordered { seq: 3 });
+        assert_eq!(look(&mut chain, &place(3, 12), 13, &facts()), (true, reordered, false));
+        assert!(chain.holes.is_empty());
+    }
+
+    #[test]
+    fn a_late_blob_that_nothing_vouches_for_stays_outside() {
+        let mut chain = three();
+        look(&mut chain, &place(5, 14), 15, &facts());
+        for (seq, link) in [(4, 66), (3, 13)] {
+            let late = Some(Break::Reordered { seq });
+            assert_eq!(look(&mut chain, &place(seq, 13), link, &facts()), (false, late, false));
+        }
+        assert_eq!(chain.holes, [hole(3, 5, Some(14))]);
     }
 
     #[test]
@@ -297,7 +319,7 @@ mod tests {
         let withheld = Some(Break::Missing { from: 4, to: 5 });
         let mut chain = three();
         assert_eq!(look(&mut chain, &place(5, 14), 15, &stub), (true, withheld, false));
-        assert_eq!(chain.holes, [crate::rows::Hole { from: 3, to: 4 }]);
+        assert_eq!(chain.holes, [hole(3, 4, None)]);
     }
 
     #[test]

@@ -147,17 +147,18 @@ impl Engine {
         self.store(change);
     }
 
-    /// Whether what lies at a cursor was found to have no place in its sender's chain.
+    /// Whether what lies at a cursor was found to have no place in its sender's chain, or nothing was shown
+    /// there when the log was read: that was told, and what turns up later is compared with nothing.
     pub(super) fn is_hidden(&self, cursor: Cursor) -> bool {
-        self.heads.find(cursor).is_some_and(|shown| shown.hidden)
+        match self.heads.find(cursor) {
+            Some(shown) => shown.hidden,
+            None => cursor <= self.state.progress.seen_cursor && self.heads.reaches(cursor),
+        }
     }
 
-    /// Whether just this was shown, or it is not known any more what was.
-    pub(super) fn was_shown(&self, fold: &Fold) -> bool {
-        match self.heads.find(fold.cursor) {
-            Some(shown) => shown.entry == fold.entry(),
-            None => !self.heads.reaches(fold.cursor),
-        }
+    /// Whether something else was shown than this.
+    pub(super) fn differs(&self, fold: &Fold) -> bool {
+        self.heads.find(fold.cursor).is_some_and(|shown| shown.entry != fold.entry())
     }
 
     /// Whether a page after `after` holds what was shown before, up to what was `seen` then. What is gone
@@ -175,7 +176,7 @@ impl Engine {
             let hash = hash_of(entry)?;
             let StoredBlob { blob_id, cursor, sender_id: sender, .. } = *entry;
             let fold = Fold { cursor, blob_id, sender, hash };
-            if !self.was_shown(&fold) {
+            if self.differs(&fold) {
                 return Err(EngineError::RelayMisbehaved);
             }
             if entry.payload.is_none() && sender != me {

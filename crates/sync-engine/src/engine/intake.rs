@@ -90,6 +90,7 @@ impl Engine {
             joined: None,
             restore: self.state.progress.restore,
             restored_at: self.state.progress.restored_at,
+            passed: None,
         };
         self.forget_heads();
         self.sent.start_over();
@@ -184,7 +185,7 @@ impl Engine {
         };
         if cursor <= seen {
             let fold = Fold { cursor, blob_id, sender: sender_id, hash: blob::hash(&payload) };
-            return if self.was_shown(&fold) { Ok(()) } else { Err(EngineError::RelayMisbehaved) };
+            return if self.differs(&fold) { Err(EngineError::RelayMisbehaved) } else { Ok(()) };
         }
         if cursor == seen.next() && !self.asked(|r| matches!(r, Request::Sync { .. })) {
             let payload = Some(payload);
@@ -210,7 +211,7 @@ impl Engine {
                 self.log_own(&Place { seq, ..Place::first(self.state.chain.chain_id) }, link);
             }
             self.keep(cursor, None);
-        } else if cursor <= self.state.progress.seen_cursor && !self.was_shown(&fold) {
+        } else if self.differs(&fold) {
             let seq = link.map_or(0, |(seq, _)| seq);
             self.own_broken(cursor, Break::Missing { from: seq, to: seq + 1 });
         }
@@ -233,6 +234,7 @@ impl Engine {
         if cursor != self.state.progress.seen_cursor.next() {
             // Between the last one and this one there was something.
             self.truncated(cursor.prev());
+            self.may_have_passed(self.state.progress.seen_cursor);
         }
         self.fold(Fold { cursor, blob_id, sender, hash });
         let item = match &entry.payload {
@@ -266,10 +268,15 @@ impl Engine {
 
     /// An own blob comes back: it must be the one that was sent.
     fn saw_itself(&mut self, entry: &StoredBlob, payload: &[u8], hash: BlobHash) {
-        let opened = self.open_blob(&entry.blob_id, &entry.sender_id, payload).map(|(_, content)| content);
-        if let Some(content) = &opened {
-            self.log_own(&content.place, link_hash(content, hash));
+        let opened = self.open_blob(&entry.blob_id, &entry.sender_id, payload);
+        if let Some((epoch, content)) = &opened {
+            let link = link_hash(content, hash);
+            if self.allowed(&entry.sender_id, *epoch, &content.place, &link, false).is_err() {
+                return self.too_late(entry, content.place.seq);
+            }
+            self.log_own(&content.place, link);
         }
+        let opened = opened.map(|(_, content)| content);
         let seq = opened.as_ref().map_or(0, |content| content.place.seq);
         match (self.queued_hash(&entry.blob_id), self.saw_kept(entry.cursor, &entry.blob_id, &hash), opened) {
             (Some(queued), ..) if queued == hash => self.settle_front(&entry.blob_id, entry.cursor),
@@ -285,6 +292,15 @@ impl Engine {
                 self.outbox.restart_due |= place.chain_id == chain.chain_id && place.seq >= chain.next_seq;
             }
         }
+    }
+
+    /// The relay has taken a blob of this device's after the epoch was over in which it is sealed: to the
+    /// others it does not count.
+    fn too_late(&mut self, entry: &StoredBlob, seq: u64) {
+        self.own_broken(entry.cursor, Break::Missing { from: seq, to: seq.saturating_add(1) });
+        // Its id is taken.
+        self.outbox.restart_due |= self.queued_hash(&entry.blob_id).is_some();
+        self.take_back_what_was_cut();
     }
 
     /// Something is wrong with this device's own blobs, as the relay shows them.
@@ -330,6 +346,9 @@ impl Engine {
         }
         self.checked_end = seen;
         if self.relay_epoch > self.epoch() {
+            if self.search_rotation() {
+                return;
+            }
             if self.relay_epoch > self.withheld {
                 self.withheld = self.relay_epoch;
                 self.event(Event::RotationWithheld { epoch: self.relay_epoch });
@@ -381,6 +400,9 @@ impl Engine {
         let Some((epoch, content)) = self.open_blob(&entry.blob_id, &sender, payload) else {
             if !self.is_locked(entry, payload) {
                 self.refuse(entry, Refused::Unreadable);
+            }
+            if blob::claimed_epoch(payload).is_ok_and(|epoch| epoch > self.epoch()) {
+                self.may_have_passed(entry.cursor.prev());
             }
             return None;
         };

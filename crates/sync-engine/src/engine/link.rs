@@ -90,6 +90,8 @@ pub(super) enum Request {
     Sync { after: Cursor, known: Cursor },
     /// The log before what was seen then, again, for the app.
     Again { after: Cursor, seen: Cursor },
+    /// The log before what was seen, for a rotation that was not shown then.
+    Search { after: Cursor },
     /// A page that the app asked for by cursor.
     Pull { id: CommandId, after: Cursor, limit: u32 },
     /// Who is in the group.
@@ -120,6 +122,7 @@ impl Request {
             Self::Push
             | Self::Sync { .. }
             | Self::Again { .. }
+            | Self::Search { .. }
             | Self::Roll
             | Self::Resend
             | Self::Presence => None,
@@ -392,6 +395,7 @@ impl Engine {
         self.compare_store(welcome, greeting.claimed.1);
         self.max_cursor = welcome.max_cursor;
         self.relay_epoch = welcome.epoch;
+        self.searched = false;
         self.begin_roll();
         // What became durable after HELLO had left.
         if self.durable.0 > greeting.claimed.0 {
@@ -462,6 +466,7 @@ impl Engine {
                     | Request::Push
                     | Request::Sync { .. }
                     | Request::Again { .. }
+                    | Request::Search { .. }
                     | Request::Roll
                     | Request::Resend
                     | Request::Presence => {}

@@ -93,9 +93,10 @@ impl Outbox {
 
     /// What was sent once is to be sent again, before everything that came later.
     pub(super) fn put_back(&mut self, lost: Vec<Kept>) {
-        for Kept { position, row, .. } in lost.into_iter().rev() {
+        for Kept { position, row, .. } in lost {
             self.bytes += row.payload.len();
-            self.rows.push_front(Waiting { position, row, durable: true });
+            let index = self.rows.partition_point(|waiting| waiting.position < position);
+            self.rows.insert(index, Waiting { position, row, durable: true });
         }
     }
 

@@ -366,6 +366,9 @@ impl Engine {
 
     /// Opens a blob for a page, own ones included.
     fn open_data(&self, entry: &StoredBlob) -> Option<Blob> {
+        if self.is_hidden(entry.cursor) {
+            return None;
+        }
         let content = self.open_counting(entry)?;
         (content.kind == Kind::Data).then(|| opened(entry, content).blob)
     }

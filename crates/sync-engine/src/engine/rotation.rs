@@ -6,10 +6,11 @@ use sync_e2ee::{
     EpochSecret, RotationContent, RotationContext, Tip, open_lockbox, open_rotation, seal_rotation,
 };
 use sync_types::{
-    BlobHash, BlobId, Cursor, DeviceId, Epoch, ErrorCode, KeyLink, Message, Rotate, RotateAck, Rotation,
-    StoredBlob,
+    BlobHash, BlobId, Cursor, DeviceId, Epoch, ErrorCode, KeyLink, Message, Pull, PullResponse, Rotate,
+    RotateAck, Rotation, StoredBlob,
 };
 
+use super::intake::check_order;
 use super::link::Request;
 use super::reader::Wanted;
 use super::{Engine, Then};
@@ -92,6 +93,45 @@ impl Engine {
         }
     }
 
+    /// A rotation may lie after this cursor, in what was read already.
+    pub(super) fn may_have_passed(&mut self, after: Cursor) {
+        self.state.progress.passed.get_or_insert(after);
+    }
+
+    /// Looks for a rotation that was not shown in its place; whether that is under way.
+    pub(super) fn search_rotation(&mut self) -> bool {
+        if let (Some(after), false) = (self.state.progress.passed, self.searched) {
+            self.searched = true;
+            self.search_after(after);
+        }
+        self.asked(|request| matches!(request, Request::Search { .. }))
+    }
+
+    fn search_after(&mut self, after: Cursor) {
+        let pull = Message::Pull(Pull { after_cursor: after, limit: 0 });
+        self.send_request(pull, Request::Search { after });
+    }
+
+    /// A page of what was read already. If it holds the next rotation now, all of it is read anew.
+    pub(super) fn searched(&mut self, page: &PullResponse, after: Cursor) -> Result<(), EngineError> {
+        check_order(page, after)?;
+        let seen = self.state.progress.seen_cursor;
+        let mut passed = page.blobs.iter().filter(|entry| entry.cursor <= seen);
+        let found = passed.any(|entry| {
+            let payload = entry.payload.as_deref().filter(|payload| Rotation::is_one(payload));
+            let verdict = payload.and_then(|payload| self.judge(entry, payload));
+            matches!(verdict, Some(Verdict::Next(_) | Verdict::Without))
+        });
+        if found {
+            self.start_over(self.state.progress.store_id);
+            self.event(Event::RelayReset);
+            self.pull_due = true;
+        } else if page.has_more && page.max_cursor < seen {
+            self.search_after(page.max_cursor);
+        }
+        Ok(())
+    }
+
     /// Verifies for itself what the relay should have verified.
     fn judge(&self, entry: &StoredBlob, payload: &[u8]) -> Option<Verdict> {
         let group = self.state.group.as_ref()?;
@@ -156,7 +196,9 @@ impl Engine {
         self.renew_session = true;
         self.outbox.reseal_due = true;
         self.announce_due = true;
+        self.state.progress.passed = None;
         self.unfix_what_was_cut();
+        self.take_back_what_was_cut();
         if let Some(done) = self.rotating.take_if(|rotating| rotating.blob_id == entry.blob_id) {
             self.reply_when_stored(done.id, Reply::Done);
         }
@@ -413,7 +455,7 @@ fn end_chain(chain: &mut PeerChain, tip: &Tip, may_be_gone: bool) -> Option<Brea
         (!may_be_gone).then_some(Break::Altered { seq: next })
     } else {
         if !may_be_gone {
-            chain.add_hole(chain.seen_next, next);
+            chain.add_hole(chain.seen_next, next, Some(tip.hash));
         }
         None
     };

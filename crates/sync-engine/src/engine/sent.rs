@@ -199,6 +199,20 @@ impl Engine {
         self.outbox.unfix(&cut);
     }
 
+    /// What the relay has taken and the others do not count goes out once more, under another id.
+    pub(super) fn take_back_what_was_cut(&mut self) {
+        while let Some(index) = self.sent.rows.iter().position(|kept| !self.still_counts(&kept.row)) {
+            let expires = self.sent.rows.get(index).map_or(UnixMs(0), |kept| kept.sent.expires);
+            if expires.0 != 0 && expires <= self.now.unix {
+                self.drop_sent(index);
+            } else if let Some(kept) = self.sent.pop(index) {
+                self.store([SentRow::delete(kept.position)]);
+                self.outbox.put_back(vec![kept]);
+                self.outbox.restart_due = true;
+            }
+        }
+    }
+
     /// The new log is read to its end: what it lacks of this device's goes into the outbox again.
     pub(super) fn restore(&mut self) {
         if self.state.progress.restore != Restore::Due {

@@ -20,6 +20,8 @@ record! {
         from: u64,
         /// The first place after it that is not.
         to: u64,
+        /// The hash of the last one that is missing, where the one after it names it.
+        last: Option<BlobHash>,
     }
 }
 
@@ -98,21 +100,22 @@ impl PeerChain {
         other
     }
 
-    pub(crate) fn add_hole(&mut self, from: u64, to: u64) {
+    pub(crate) fn add_hole(&mut self, from: u64, to: u64, last: Option<BlobHash>) {
         if from < to && self.holes.len() < MAX_HOLES {
-            self.holes.push(Hole { from, to });
+            self.holes.push(Hole { from, to, last });
         }
     }
 
-    /// Takes a place out of the holes; whether it was in one.
-    pub(crate) fn fill(&mut self, seq: u64) -> bool {
-        let Some(index) = self.holes.iter().position(|hole| (hole.from..hole.to).contains(&seq)) else {
-            return false;
-        };
-        let hole = self.holes.remove(index);
-        self.add_hole(hole.from, seq);
-        self.add_hole(seq + 1, hole.to);
-        true
+    /// A blob is at a place: `None` if that is in no hole; else whether it is the one that is named by the
+    /// blob after it, and so takes its place out of the hole.
+    pub(crate) fn fill(&mut self, seq: u64, link: BlobHash, prev: BlobHash) -> Option<bool> {
+        let hole = self.holes.iter_mut().find(|hole| (hole.from..hole.to).contains(&seq))?;
+        let named = seq + 1 == hole.to && hole.last == Some(link);
+        if named {
+            (hole.to, hole.last) = (seq, Some(prev));
+        }
+        self.holes.retain(|hole| hole.from < hole.to);
+        Some(named)
     }
 }
 

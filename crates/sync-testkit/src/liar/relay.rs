@@ -75,6 +75,8 @@ pub struct Liar {
     pub envelopes: Option<Envelopes>,
     /// Whether it lets in, and takes pushes from, whoever was removed.
     pub helps_removed: bool,
+    /// Whether it takes a rotation whatever its maker has read.
+    pub any_after: bool,
     /// Every message that a client has sent, body by body: what a relay can look at.
     pub heard: Vec<Vec<u8>>,
     secret: RelaySecret,
@@ -111,6 +113,7 @@ impl Liar {
             refuse: None,
             envelopes: None,
             helps_removed: false,
+            any_after: false,
             heard: Vec::new(),
             secret: RelaySecret::from_bytes([200; 32]),
             group: GroupId::NONE,
@@ -139,6 +142,7 @@ impl Liar {
         self.refuse = None;
         self.envelopes = None;
         self.helps_removed = false;
+        self.any_after = false;
     }
 
     /// Changes the log for everybody.
@@ -485,7 +489,7 @@ impl Liar {
         if let Some(known) = self.log.iter().find(|blob| blob.blob_id == rotate.blob_id) {
             return RotateAck { epoch: rotation.epoch, cursor: known.cursor }.into();
         }
-        let read_all = rotate.after == self.newest();
+        let read_all = rotate.after == self.newest() || self.any_after;
         let Some(log) = &mut self.key_log else { return refused(ErrorCode::EpochStale) };
         let newest = log.epoch();
         let link = rotation.link(&device, &rotate.blob_id);

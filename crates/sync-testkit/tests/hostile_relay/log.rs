@@ -397,3 +397,41 @@ fn something_else_under_an_own_id_is_noticed() {
     assert!(alarms.iter().any(refused(&world, 0, Refused::Unreadable)), "{alarms:?}");
     world.goes_on(&[]);
 }
+
+#[test]
+fn what_turns_up_after_it_was_missed_breaks_nothing() {
+    let (mut world, [(late, dropped), (kept, _)]) = two_pushes();
+    world.relay.lie_about_log(move |_, mut log| {
+        log.retain(|blob| blob.cursor != dropped);
+        log
+    });
+    world.connect(2);
+    says(&mut world, 2, truncated(dropped));
+    world.relay.be_honest();
+    // The log is read again for an app that is behind, and there is more in it than before.
+    world.restart(2);
+    world.wait(1);
+    let read = world.read(2);
+    assert!(read.contains(&kept) && !read.contains(&late));
+    assert!(matches!(world.ask(2, Command::Pull { after: Cursor::ZERO, limit: 0 }), Ok(Reply::Page(_))));
+    assert_eq!(world.alarms(2), []);
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_blob_that_is_shown_late_is_shown_if_the_one_after_it_names_it() {
+    let (mut world, [(first, dropped), (second, _)]) = two_pushes();
+    let real = world.relay.log.iter().find(|blob| blob.cursor == dropped).unwrap().clone();
+    world.relay.lie_about_log(move |_, mut log| {
+        log.retain(|blob| blob.cursor != dropped);
+        let cursor = log.last().unwrap().cursor.next();
+        log.push(StoredBlob { cursor, ..real.clone() });
+        log
+    });
+    world.connect(2);
+    let is = broken(&world, 0, Break::Reordered { seq: 2 });
+    says(&mut world, 2, is);
+    let read = world.read(2);
+    assert!(read.contains(&first) && read.contains(&second));
+    world.verdict().unwrap();
+}

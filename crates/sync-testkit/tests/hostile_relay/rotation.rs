@@ -1,10 +1,10 @@
 //! Rotations that are withheld, promised or forged.
 
-use sync_engine::{Command, EngineError, Event, Reply};
+use sync_engine::{Break, Command, EngineError, Event, Reply};
 use sync_testkit::liar::{Forger, World};
 use sync_types::{BlobId, DeviceId, DeviceSecret, ErrorCode, Message, Rotation};
 
-use crate::tools::{no_alarms, says, says_only};
+use crate::tools::{broken, no_alarms, says, says_only};
 
 fn refused(event: &Event) -> bool {
     matches!(event, Event::RotationRefused { .. })
@@ -31,6 +31,96 @@ fn a_rotation_that_is_not_shown_is_withheld() {
     assert_eq!(world.devices[1].engine.status().epoch, Some(0));
     world.goes_on(&[]);
     assert_eq!(world.devices[1].engine.status().epoch, Some(1));
+}
+
+/// What came after it was read without it; when it turns up, all of that is read anew.
+#[test]
+fn a_rotation_that_is_passed_over_is_found_when_it_turns_up() {
+    let mut world = World::new(3);
+    world.disconnect(1);
+    world.remove(0, &[]).unwrap();
+    let is_one = |blob: &sync_types::StoredBlob| Rotation::is_one(blob.payload.as_ref().unwrap());
+    let pushed = [world.push(0), world.push(2)];
+    world.relay.lie_about_log(move |to, mut log| {
+        log.retain(|blob| to != 1 || !is_one(blob));
+        log
+    });
+    world.connect(1);
+    let alarms = world.alarms(1);
+    assert!(alarms.iter().any(withheld), "{alarms:?}");
+    assert!(alarms.iter().any(|event| matches!(event, Event::BlobRefused { .. })), "{alarms:?}");
+    assert_eq!(world.read(1), Vec::<Vec<u8>>::new());
+    // It is looked for once for each connection, and not found.
+    world.relay.close(1, None);
+    world.wait(60);
+    no_alarms(&mut world, &[1]);
+    world.relay.be_honest();
+    world.relay.close(1, None);
+    world.wait(60);
+    says_only(&mut world, 1, |event| *event == Event::RelayReset);
+    assert_eq!(world.read(1), pushed);
+    world.goes_on(&[]);
+    no_alarms(&mut world, &[1]);
+}
+
+#[test]
+fn a_rotation_that_is_put_after_what_it_does_not_know_is_noticed_and_nothing_is_lost() {
+    let mut world = World::new(3);
+    world.disconnect(2);
+    // Device 0 rotates without having been shown what device 1 has pushed; the relay lets it.
+    let before = world.relay.newest();
+    world.relay.lie_about_log(move |to, mut log| {
+        log.retain(|blob| to != 0 || blob.cursor <= before || Rotation::is_one(blob.payload.as_ref().unwrap()));
+        log
+    });
+    let data = world.push(1);
+    world.relay.any_after = true;
+    world.remove(0, &[]).unwrap();
+    let is = broken(&world, 1, Break::Missing { from: 1, to: 2 });
+    says(&mut world, 1, is);
+    world.relay.be_honest();
+    world.wait(60);
+    world.connect(2);
+    world.wait(60);
+    world.read(0);
+    world.read(2);
+    assert!(world.has_read(0, &data) && world.has_read(2, &data));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn a_push_that_the_relay_takes_after_its_epoch_is_over_is_noticed_and_nothing_is_lost() {
+    for answered in [true, false] {
+        let mut world = World::new(3);
+        world.disconnect(1);
+        let data = world.push(1);
+        world.remove(0, &[2]).unwrap();
+        // The relay takes what is sealed under the old key, though the group has a new one.
+        world.relay.helps_removed = true;
+        world.relay.lie(move |say| match say.message {
+            Message::PushAck(_) if !answered => Vec::new(),
+            message => vec![message],
+        });
+        let mut pushes = 0;
+        world.relay.refuse(move |from, request| match request {
+            // Not before the push was sent.
+            Message::Pull(_) if from == 1 && pushes == 0 => {
+                pushes += 1;
+                Some(ErrorCode::Unavailable)
+            }
+            _ => None,
+        });
+        world.connect(1);
+        world.wait(5);
+        let is = broken(&world, 1, Break::Missing { from: 1, to: 2 });
+        says(&mut world, 1, is);
+        world.relay.be_honest();
+        world.relay.close(1, None);
+        world.wait(60);
+        world.read(0);
+        assert!(world.has_read(0, &data), "answered: {answered}");
+        world.goes_on(&[2]);
+    }
 }
 
 #[test]
