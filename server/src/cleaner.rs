@@ -84,3 +84,70 @@ impl<S: Store> Cleaner<S> {
         Ok(rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sync_relay_core::Registration;
+    use sync_relay_core::store::{ReadOp, ReadResult, WriteOutcome};
+    use sync_types::{DeviceId, GroupId};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Says what it is asked; one chore has three pieces, and one fails.
+    struct Told(mpsc::UnboundedSender<String>);
+
+    impl Store for Told {
+        async fn apply(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, StoreError> {
+            let [op] = batch else { panic!("one piece at a time") };
+            #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is asked")]
+            let (said, result) = match op {
+                WriteOp::Seen(seen) => (format!("{} are online", seen.devices.len()), WriteResult::Seen),
+                WriteOp::Cleanup(op) => {
+                    let next = (op.chore == Chore::Expired && op.from < 2).then_some(op.from + 1);
+                    (format!("{:?} {}", op.chore, op.from), WriteResult::Cleaned(Cleaned { rows: 1, next }))
+                }
+                other => panic!("{other:?}"),
+            };
+            let fails = said.starts_with("Tombstones");
+            let _ = self.0.send(said);
+            if fails { Err(StoreError::new("no")) } else { Ok(vec![Ok(result)]) }
+        }
+        async fn read(&self, _: &ReadOp) -> Result<ReadResult, StoreError> {
+            Err(StoreError::new("no"))
+        }
+    }
+
+    #[tokio::test]
+    async fn every_chore_is_done_to_its_end_and_a_failure_stops_no_other() {
+        let (sender, mut said) = mpsc::unbounded_channel();
+        let (stop, stopping) = watch::channel(false);
+        let (fanout, clock) = (Arc::new(Fanout::new(1)), Clock::start());
+        let seat = fanout.open(clock);
+        seat.register(Registration {
+            group: GroupId([1; 32]),
+            device: DeviceId::from_bytes([2; 32]).unwrap(),
+        });
+        let store = Arc::new(Told(sender));
+        let interval = Duration::from_millis(1);
+        let cleaner = Cleaner { store, fanout, clock, interval, vacuum: false };
+        let task = tokio::spawn(cleaner.run(stopping));
+        let expected = [
+            "1 are online",
+            "Begin 0",
+            "Invites 0",
+            "Tombstones 0",
+            "Expired 0",
+            "Expired 1",
+            "Expired 2",
+            "Groups 0",
+            "Erase 0",
+            "1 are online",
+        ];
+        for step in expected {
+            assert_eq!(said.recv().await.as_deref(), Some(step));
+        }
+        stop.send(true).unwrap();
+        task.await.unwrap();
+    }
+}
