@@ -75,6 +75,10 @@ pub(crate) async fn serve(
 async fn accept(listener: &TcpListener, sockets: &Sockets) -> Option<(TcpStream, Arrived)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
+            // What is flushed goes out at once: an answer does not wait for the peer's delayed ACK.
+            if let Err(error) = stream.set_nodelay(true) {
+                trace!(%error, "a connection is gone already");
+            }
             let peer = peer.ip();
             let guest = Arc::new(sockets.lobby.enter(sockets.proxies.peer(peer)).await?);
             Some((stream, Arrived { peer, guest }))
