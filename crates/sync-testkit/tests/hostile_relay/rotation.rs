@@ -70,7 +70,9 @@ fn a_rotation_that_is_put_after_what_it_does_not_know_is_noticed_and_nothing_is_
     // Device 0 rotates without having been shown what device 1 has pushed; the relay lets it.
     let before = world.relay.newest();
     world.relay.lie_about_log(move |to, mut log| {
-        log.retain(|blob| to != 0 || blob.cursor <= before || Rotation::is_one(blob.payload.as_ref().unwrap()));
+        log.retain(|blob| {
+            to != 0 || blob.cursor <= before || Rotation::is_one(blob.payload.as_ref().unwrap())
+        });
         log
     });
     let data = world.push(1);
