@@ -36,6 +36,15 @@
 //!
 //! The other device is made in the same way, and calls [`join`](SyncClient::join) with the code.
 //!
+//! # Who is in the group
+//! [`devices`](SyncClient::devices) lists them. [`remove_device`](SyncClient::remove_device) shuts one out for
+//! good, by a new key that it is not given; [`leave`](SyncClient::leave) is for the device itself.
+//! [`export_recovery`](SyncClient::export_recovery) makes the file that brings the group back when every
+//! device is lost. What a dishonest relay does shows in the [events](Event): show a person
+//! [`UnknownDevice`](Event::UnknownDevice), [`InviteMisused`](Event::InviteMisused),
+//! [`ChainBroken`](Event::ChainBroken), [`Forked`](Event::Forked) and
+//! [`RestoreWaits`](Event::RestoreWaits), for something has to be done about each.
+//!
 //! What this crate is *not*: it decides nothing. Everything of the protocol is in `sync-engine`, which
 //! the browser's client runs too; this crate brings sockets ([tokio]), a store ([SQLite](StoreError)),
 //! the platform's keychain, and turns between processes that use one folder.
@@ -44,7 +53,7 @@
 //! In the configured folder, readable by its owner only: `client.db`, whose rows are sealed with a key
 //! that is in the platform's keychain, or where there is none in `client.key` ([`KeyPlace`] says
 //! which); and `client.lock` and `client.want`, by which processes take turns. One folder is one
-//! device: to make another device, never copy it.
+//! device: to make another device, never copy it. [`wipe`](SyncClient::wipe) erases the key and the store.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod client;

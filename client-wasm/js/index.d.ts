@@ -101,7 +101,7 @@ export interface Status {
   readonly maxCursor: Cursor;
   /** The number of the group's newest key that this device has; null while in no group. */
   readonly epoch: number | null;
-  /** Eight characters that are the same on two devices if both have the same newest key. */
+  /** Twelve characters that are the same on two devices if both have the same newest key. */
   readonly fingerprint: string | null;
   /** Pushes that wait in the outbox. */
   readonly pendingPush: number;

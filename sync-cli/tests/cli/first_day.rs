@@ -17,7 +17,17 @@ fn two_devices_pair_by_a_code_and_each_reads_what_the_other_sent() {
     let status = b.json(&["status"]);
     assert_eq!(
         keys(&status),
-        ["connected", "device_id", "group_id", "last_cursor", "max_cursor", "pending_push", "relay"]
+        [
+            "connected",
+            "device_id",
+            "epoch",
+            "fingerprint",
+            "group_id",
+            "last_cursor",
+            "max_cursor",
+            "pending_push",
+            "relay"
+        ]
     );
     assert_eq!((&status["group_id"], &status["connected"]), (&joined["group_id"], &Value::Bool(true)));
     assert_eq!(status["relay"], relay.url());

@@ -5,6 +5,7 @@ mod device;
 mod failures;
 mod first_day;
 mod leaks;
+mod membership;
 mod queue;
 #[path = "../../../client-native/tests/real_relay/relay.rs"]
 mod relay;
