@@ -31,10 +31,11 @@ impl SqliteStore {
 }
 
 pub(super) async fn totals(db: &mut SqliteConnection) -> Result<Totals, sqlx::Error> {
-    let (groups, stored): (i64, i64) =
-        sqlx::query_as("SELECT count(*), coalesce(sum(stored_bytes), 0) FROM groups WHERE group_id IS NOT NULL")
-            .fetch_one(&mut *db)
-            .await?;
+    let (groups, stored): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), coalesce(sum(stored_bytes), 0) FROM groups WHERE group_id IS NOT NULL",
+    )
+    .fetch_one(&mut *db)
+    .await?;
     let devices = sqlx::query_scalar("SELECT count(*) FROM devices WHERE standing = 0");
     let devices = devices.fetch_one(&mut *db).await?;
     let blobs = sqlx::query_scalar("SELECT blobs FROM totals").fetch_one(&mut *db).await?;
