@@ -77,7 +77,7 @@ async fn a_backup_under_load_holds_everything_that_was_acknowledged_before_it() 
                 let mut n = 0;
                 while !over.load(Ordering::Relaxed) {
                     let id = u32::from(device) << 24 | n;
-                    let ack = client.push(id, vec![device; 700]).await;
+                    let ack = client.push(id, vec![0x40 | device; 700]).await;
                     acked.lock().unwrap().insert((ack.cursor.get(), id));
                     n += 1;
                 }
