@@ -133,15 +133,16 @@ test("an invite that has expired says so", async (t) => {
   const relay = await Relay.start(t);
   const context = await profile(t, { serviceWorkers: "block" });
   // Ten minutes are over sooner here.
-  await context.route("**/invite", (route) => {
+  let token = "";
+  await context.route("**/invite", async (route) => {
     const invite = { ...route.request().postDataJSON(), expires: Math.floor(Date.now() / 1000) + 3 };
-    return route.continue({ postData: JSON.stringify(invite) });
+    const response = await route.fetch({ postData: JSON.stringify(invite) });
+    token = (await response.json()).revoke_token;
+    await route.fulfill({ response });
   });
   const a = await Notebook.open(context, relay.url);
   await a.start("Laptop");
-  const made = a.page.waitForResponse((response) => response.url() === `${relay.url}/invite`);
   const { link } = await a.invite();
-  const token = (await (await made).json()).revoke_token;
   const late = await Notebook.open(await profile(t), link);
   await late.get("join-name").fill("Tablet");
   const status = `${relay.url}/invite/${link.split("#v1.")[1].split(".")[0]}/status`;
