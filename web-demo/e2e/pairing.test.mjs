@@ -117,11 +117,13 @@ test("who joins sees what was written long ago", async (t) => {
   const cli = await Cli.init(t, relay, "terminal");
   const { link } = await a.invite();
   await cli.run("pair", "--join", link);
-  const { max_cursor: before } = await cli.json("pull");
+  // It is in the log once more, and lives on there when the first one expires.
+  const found = async () => {
+    const { blobs } = await cli.json("pull", "--after-cursor", "0");
+    return blobs.filter(({ text }) => text.startsWith("from last week")).length;
+  };
+  while ((await found()) < 2) await sleep(100);
   await a.get("invite-joined").waitFor();
-  await a.nothingQueued();
-  const again = await cli.json("pull", "--after-cursor", String(before));
-  assert.match(again.blobs.map(({ text }) => text).join(), /from last week/, "it is there once more, and lives on");
   // And nobody sees it twice.
   const b = await Notebook.open(await profile(t), (await cli.json("pair", "--create")).link);
   await b.join("Phone");
