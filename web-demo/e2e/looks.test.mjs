@@ -50,9 +50,10 @@ for (const [look, options] of [
     await b.sees("Call the dentist", "Sourdough");
     await a.sees("Train to Lyon");
     await looksWell(a, `${look}-4-joined`);
+    await b.nothingQueued();
     await other.setOffline(true);
     await b.write("Written in the tunnel");
-    await b.get("unsent").waitFor();
+    await b.note("Written in the tunnel").getByTestId("unsent").waitFor();
     await b.get("state").filter({ hasText: /off-?line/i }).waitFor();
     await b.get("queue").filter({ hasText: /^1 waiting$/ }).waitFor();
     await looksWell(b, `${look}-5-offline`);

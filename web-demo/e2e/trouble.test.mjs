@@ -34,10 +34,11 @@ test("a relay that is killed and comes back is found again by the open page", as
   await relay.kill();
   await a.get("state").filter({ hasText: /off-?line|connecting/i }).waitFor();
   await a.write("while it was away");
-  await a.get("unsent").waitFor();
+  await a.note("while it was away").getByTestId("unsent").waitFor();
   await relay.restart();
   await b.sees("while it was away");
   await a.online();
+  await a.nothingQueued();
   assert.equal(await b.get("note").count(), 2);
 });
 
