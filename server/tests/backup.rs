@@ -127,7 +127,7 @@ async fn a_backup_under_load_holds_everything_that_was_acknowledged_before_it() 
         let page = client.pull(after).await;
         for blob in &page.blobs {
             let id = u32::from_be_bytes(blob.blob_id.0[..4].try_into().unwrap());
-            assert_eq!(blob.payload.as_deref(), Some(&vec![(id >> 24) as u8; 700][..]));
+            assert_eq!(blob.payload.as_deref(), Some(&vec![0x40 | (id >> 24) as u8; 700][..]));
             pulled.insert((blob.cursor.get(), id));
         }
         after = page.max_cursor.get();

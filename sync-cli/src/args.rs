@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// Accept another key of the relay, told by whoever runs it.
     TrustRelay {
         /// The relay's new key: 43 characters.
-        #[arg(value_parser = relay_key)]
+        #[arg(value_parser = relay_key, allow_hyphen_values = true)]
         key: RelayKey,
     },
     /// Print a completion script for a shell.
@@ -111,6 +111,7 @@ pub(crate) struct Pair {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Remove {
     /// Which: its name, its id, or how its id begins. `devices` lists them.
+    #[arg(allow_hyphen_values = true)]
     pub(crate) device: String,
     #[command(flatten)]
     pub(crate) rotate: Rotate,

@@ -11,7 +11,7 @@ use crate::wasm::ensure_target;
 
 /// What a browser may have to load before it works, wasm and JavaScript together, compressed: of the client
 /// alone, and of the page with it.
-pub(crate) const BUDGET: usize = 250_000;
+const BUDGET: usize = 250_000;
 /// The name of what is built.
 const MODULE: &str = "sync_client_wasm";
 

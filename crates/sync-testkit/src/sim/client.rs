@@ -447,7 +447,10 @@ impl World {
         let overtaken = self.rotation_lost
             && matches!(
                 event,
-                Event::BlobRefused { .. } | Event::ChainBroken { .. } | Event::RotationRefused { .. }
+                Event::BlobRefused { .. }
+                    | Event::ChainBroken { .. }
+                    | Event::RotationRefused { .. }
+                    | Event::PushRenamed { .. }
             );
         let app = &mut self.clients[n].app;
         match event {
