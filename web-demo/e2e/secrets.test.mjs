@@ -32,11 +32,12 @@ async function groupSecret(notebook) {
         };
       }),
   );
-  // The group's row has the key 3; it ends with its newest secret, a MessagePack bin of 32 bytes.
+  // The group's row has the key 3; it ends with its newest secret, a MessagePack bin of 32 bytes, and a 0: the
+  // earliest epoch of which a newcomer may read.
   const [, value] = row.find(([key]) => key.length === 1 && key[0] === 3);
   const bytes = Buffer.from(value);
-  assert.deepEqual([...bytes.subarray(-34, -32)], [0xc4, 32], "the row ends with a secret");
-  return bytes.subarray(-32);
+  assert.deepEqual([...bytes.subarray(-35, -33), bytes.at(-1)], [0xc4, 32, 0], "the row ends with a secret");
+  return bytes.subarray(-33, -1);
 }
 
 test("neither the tunnel nor the relay learns a key or a text", async (t) => {
