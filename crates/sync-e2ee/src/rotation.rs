@@ -64,8 +64,8 @@ pub fn seal_rotation(
         return Err(SealError::TooLarge);
     }
     let mut content = content.clone();
-    content.roster.sort_by_key(|entry| entry.device_id);
-    content.removed.sort_by_key(|entry| entry.device_id);
+    content.roster.sort_unstable_by_key(|entry| entry.device_id);
+    content.removed.sort_unstable_by_key(|entry| entry.device_id);
     content.check(&context.sender)?;
     if context.epoch == 0 {
         return Err(SealError::Malformed);

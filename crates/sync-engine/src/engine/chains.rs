@@ -78,9 +78,17 @@ impl Engine {
             Standing::Removed if old => Ok(()),
             Standing::Removed => Err(Refused::AfterRemoval),
             Standing::Former | Standing::Left if old => Ok(()),
+            // What it pushed before it left stays. What came afterwards has no place in its chain.
+            Standing::Left if self.is_in_chain(sender, place) => Ok(()),
             Standing::Unknown | Standing::Former if announces => Ok(()),
             Standing::Unknown | Standing::Former | Standing::Left => Err(Refused::NotAMember),
         }
+    }
+
+    /// Whether a sender's chain, as it is known, reaches beyond a place.
+    fn is_in_chain(&self, sender: &DeviceId, place: &Place) -> bool {
+        let chains = self.state.peers.get(sender).into_iter().flat_map(|peer| &peer.chains);
+        chains.into_iter().any(|chain| chain.chain_id == place.chain_id && place.seq < chain.seen_next)
     }
 
     /// Whether a blob of a closed epoch is among those that count. Before its end is known, that is open.

@@ -113,7 +113,7 @@ impl Engine {
         let readable = group.secrets.range(group.history_from..epoch);
         let mut roster = self.entries(|_, standing| standing == Standing::Member);
         roster.push(self.own_entry());
-        roster.sort_by_key(|entry| entry.device_id);
+        roster.sort_unstable_by_key(|entry| entry.device_id);
         Ok(Invite {
             relay: self.state.relay.url.clone().ok_or(EngineError::NoRelay)?,
             relay_key: self.state.relay.pin.ok_or(EngineError::NotConnected)?,
@@ -131,7 +131,8 @@ impl Engine {
 
     pub(super) fn derive_keys(&mut self) {
         let secrets = self.state.group.iter().flat_map(|group| &group.secrets);
-        self.keys = secrets.map(|(epoch, secret)| (*epoch, secret.keys())).collect();
+        self.keys.clear();
+        self.keys.extend(secrets.map(|(epoch, secret)| (*epoch, secret.keys())));
     }
 
     /// Seals an invite, unless it has to wait: it names the relay's key, so that must be known, and holds

@@ -186,8 +186,10 @@ impl Engine {
         let read = self.state.progress.app_cursor;
         let up_to = if page.has_more { page.max_cursor.min(seen) } else { seen };
         let from = after.max(read);
-        let there: BTreeSet<_> = page.blobs.iter().map(|entry| entry.cursor).collect();
-        let missing = self.heads.shown(from, up_to).filter(|cursor| !there.contains(cursor)).max();
+        // A page ascends.
+        let is_there =
+            |cursor: &Cursor| page.blobs.binary_search_by_key(cursor, |entry| entry.cursor).is_ok();
+        let missing = self.heads.shown(from, up_to).filter(|cursor| !is_there(cursor)).max();
         let dropped = page.oldest_cursor.prev();
         let dropped = if dropped > from { dropped } else { Cursor::ZERO };
         let gone = missing.unwrap_or_default().max(gone).max(dropped);

@@ -17,7 +17,7 @@ use super::rotation::Wish;
 use super::{Engine, Then};
 use crate::api::{Blob, CommandId, Event, Page, PageEnd, Refused, Reply};
 use crate::error::EngineError;
-use crate::rows::{Change, PeerChain, Standing};
+use crate::rows::{Change, PeerChain};
 use crate::timer::Timer;
 use crate::window::{Opened, Window};
 
@@ -318,12 +318,8 @@ impl Engine {
         let payload = entry.payload.as_ref()?;
         let (epoch, content) = self.open_blob(&entry.blob_id, &entry.sender_id, payload)?;
         let link = link_hash(&content, blob::hash(payload));
-        match self.allowed(&entry.sender_id, epoch, &content.place, &link, false) {
-            Ok(()) => Some(content),
-            // What a device pushed before it left stays; what came afterwards was hidden when it was read.
-            Err(Refused::NotAMember) if self.standing(&entry.sender_id) == Standing::Left => Some(content),
-            Err(_) => None,
-        }
+        self.allowed(&entry.sender_id, epoch, &content.place, &link, false).ok()?;
+        Some(content)
     }
 
     /// A page that the app asked for by cursor: everything readable, own blobs included.

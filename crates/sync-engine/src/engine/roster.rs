@@ -232,12 +232,9 @@ impl Engine {
                 }
             })
             .collect();
-        let named: BTreeSet<_> = list.devices.iter().map(|row| row.device_id).collect();
-        let unnamed = self
-            .state
-            .peers
-            .iter()
-            .filter(|(device_id, peer)| peer.standing == Standing::Member && !named.contains(device_id));
+        let named = |device_id| list.devices.iter().any(|row| row.device_id == device_id);
+        let members = self.state.peers.iter().filter(|(_, peer)| peer.standing == Standing::Member);
+        let unnamed = members.filter(|(device_id, _)| !named(**device_id));
         devices.extend(unnamed.map(|(device_id, peer)| DeviceInfo {
             device_id: *device_id,
             name: peer.name.clone(),
@@ -248,7 +245,7 @@ impl Engine {
             this_device: false,
             member: true,
         }));
-        devices.sort_by_key(|device| device.device_id);
+        devices.sort_unstable_by_key(|device| device.device_id);
         self.reply(id, Ok(Reply::Devices(devices)));
     }
 }

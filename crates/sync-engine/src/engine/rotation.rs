@@ -1,7 +1,4 @@
 //! New keys of the group: made here to remove somebody, or read in the log and verified as the relay did.
-
-use std::collections::BTreeSet;
-
 use sync_e2ee::{
     EpochSecret, RotationContent, RotationContext, Tip, open_lockbox, open_rotation, seal_rotation,
 };
@@ -184,8 +181,7 @@ impl Engine {
         self.store([change]);
         self.derive_keys();
 
-        let roster: BTreeSet<_> = content.roster.iter().map(|entry| entry.device_id).collect();
-        self.update_roster(content, &roster, by);
+        self.update_roster(content, by);
         let cut = cut_of(content);
         self.hold_to(&cut, entry);
         self.close_epoch(epoch, cut, content);
@@ -204,8 +200,10 @@ impl Engine {
         }
     }
 
-    fn update_roster(&mut self, content: &RotationContent, roster: &BTreeSet<DeviceId>, by: DeviceId) {
+    fn update_roster(&mut self, content: &RotationContent, by: DeviceId) {
         let me = self.me();
+        // A roster ascends.
+        let stays = |id: &DeviceId| content.roster.binary_search_by_key(id, |entry| entry.device_id).is_ok();
         let mut changes = Vec::new();
         for entry in content.roster.iter().filter(|entry| entry.device_id != me) {
             let peer = self.state.peers.entry(entry.device_id).or_default();
@@ -219,7 +217,7 @@ impl Engine {
         let mut removed = Vec::new();
         for (device_id, peer) in &mut self.state.peers {
             let was = matches!(peer.standing, Standing::Member | Standing::Left);
-            if was && !roster.contains(device_id) {
+            if was && !stays(device_id) {
                 if peer.standing == Standing::Member {
                     removed.push(*device_id);
                 }
@@ -301,7 +299,9 @@ impl Engine {
         // After a reset, what the rotation knows of a chain may not have come back yet.
         let unseen = if generation > 1 { PeerChain::NEVER } else { generation };
         let (mut broken, mut changes) = (Vec::new(), Vec::new());
-        let devices: BTreeSet<_> = cut.ends.iter().map(|end| end.device_id).filter(|id| *id != me).collect();
+        // The ends of one device stand together.
+        let mut devices: Vec<_> = cut.ends.iter().map(|end| end.device_id).filter(|id| *id != me).collect();
+        devices.dedup();
         for device_id in devices {
             let peer = self.state.peers.entry(device_id).or_default();
             for end in cut.ends.iter().filter(|end| end.device_id == device_id) {
@@ -387,7 +387,6 @@ impl Engine {
         let goes = |device: &DeviceId| wish.remove.contains(device);
         let mut roster = self.entries(|id, standing| standing == Standing::Member && !goes(id));
         roster.push(self.own_entry());
-        roster.sort_by_key(|entry| entry.device_id);
         let removed = self
             .entries(|id, standing| standing == Standing::Left || (standing == Standing::Member && goes(id)));
         let content = RotationContent { roster, removed, history: wish.keep_history };
@@ -441,7 +440,7 @@ fn cut_of(content: &RotationContent) -> CutRow {
     let devices = content.roster.iter().chain(&content.removed);
     let end = |device_id: DeviceId| move |tip: &Tip| ChainEnd { device_id, tip: tip.clone() };
     let mut ends: Vec<_> = devices.flat_map(|device| device.tips.iter().map(end(device.device_id))).collect();
-    ends.sort_by_key(|end| (end.device_id, end.tip.chain_id));
+    ends.sort_unstable_by_key(|end| (end.device_id, end.tip.chain_id));
     CutRow { ends }
 }
 

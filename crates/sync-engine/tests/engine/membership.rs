@@ -6,11 +6,11 @@ use sync_engine::{Command, EngineError, Event, Input, Refused, Reply, StopReason
 use sync_types::wire::encode;
 use sync_types::{
     BlobHash, BlobId, ChainId, Cursor, DeviceRow, DeviceSecret, DevicesResponse, ErrorBody, ErrorCode,
-    InviteKey, LeaveAck, LookupKey, Message, PullResponse, StoredBlob, UnixMs,
+    InviteKey, LeaveAck, LookupKey, Message, PullResponse, StoredBlob, UnixMs, Welcome,
 };
 
 use crate::common::{Device, Peer, cursor, relay_secret, welcome};
-use crate::steps::{ack, joined, notify, online, push_of};
+use crate::steps::{ack, announced, entry, joined, notify, online, push_of, sealed_by};
 
 /// The announcement of a device that nobody knows yet, as blob `n` of the log.
 fn announcement(device: &Device, keys: &EpochKeys, n: u64) -> StoredBlob {
@@ -278,4 +278,54 @@ fn who_was_never_let_in_needs_another_invite() {
     );
     let stopped = StopReason::Refused { code, message: "too old".to_owned() };
     assert_eq!(device.reply(id).unwrap_err(), EngineError::Stopped(stopped));
+}
+
+/// What a member says when it goes, as blob `n` of the log.
+fn farewell(device: &Device, keys: &EpochKeys, n: u64) -> StoredBlob {
+    let data = sealed_by(device, Some(keys), n, b"");
+    let group_id = device.engine.status().group_id.unwrap();
+    let context = BlobContext { group_id, epoch: 0, sender: data.sender_id, blob_id: data.blob_id };
+    let place = Place { seq: n, ..Place::first(ChainId([9; 16])) };
+    let content = Content { kind: Kind::Control, place, body: encode(&Control::Leave) };
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([n as u8; 32]);
+    let payload = blob::seal(keys, &context, &content, &SealOptions::default(), &mut rng).unwrap();
+    StoredBlob { payload: Some(payload), ..data }
+}
+
+#[test]
+fn what_a_device_pushed_before_it_left_is_read_also_later_and_nothing_else() {
+    let (mut device, mut peer, keys, announcement) = announced();
+    let before = sealed_by(&device, Some(&keys), 2, b"before");
+    let goes = farewell(&device, &keys, 3);
+    let after = sealed_by(&device, Some(&keys), 4, b"after");
+    for blob in [&before, &goes, &after] {
+        peer.say(&mut device, notify(blob));
+    }
+    let events = device.take_events();
+    assert!(events.contains(&Event::DeviceRemoved { device_id: before.sender_id, by: None }), "{events:?}");
+    let refused = Event::BlobRefused { cursor: cursor(4), sender: after.sender_id, why: Refused::NotAMember };
+    assert!(events.contains(&refused), "{events:?}");
+
+    // The device starts anew before its app has read anything, and asks for the log once more.
+    device.restart();
+    device.command(Command::Connect);
+    let mut peer = Peer::welcome(&mut device, Welcome { max_cursor: cursor(4), ..welcome() });
+    device.sent.clear();
+    let id = device.command(Command::Read { limit: 0, has: None });
+    let pull = peer.receive(&mut device).into_iter().find(|(_, message)| matches!(message, Message::Pull(_)));
+    let own = StoredBlob {
+        sender_id: device.engine.status().device_id,
+        blob_id: announcement.blob_id,
+        ..entry(&device, 1, announcement.payload)
+    };
+    let page = PullResponse {
+        blobs: vec![own, before, goes, after],
+        has_more: false,
+        max_cursor: cursor(4),
+        oldest_cursor: cursor(1),
+    };
+    peer.answer(&mut device, pull.unwrap().0.nonce, page);
+    let Ok(Reply::Page(page)) = device.reply(id) else { panic!() };
+    let texts: Vec<_> = page.blobs.iter().map(|blob| blob.data.as_slice()).collect();
+    assert_eq!(texts, [b"before"]);
 }
