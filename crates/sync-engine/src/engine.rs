@@ -9,6 +9,7 @@ mod intake;
 mod link;
 mod outbox;
 mod reader;
+mod request;
 mod roster;
 mod rotation;
 mod sent;

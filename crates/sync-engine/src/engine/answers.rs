@@ -5,9 +5,10 @@ use std::time::Duration;
 use sync_types::{DeviceId, Envelope, ErrorBody, ErrorCode, GroupId, Message, Presence, StoreId};
 
 use super::Engine;
-use super::link::{Link, REPLACED_PAUSE, Request};
+use super::link::{Link, REPLACED_PAUSE};
 use super::outbox::MAX_PAUSE;
 use super::reader::Wanted;
+use super::request::Request;
 use crate::api::{CommandId, Event, Reply};
 use crate::error::{EngineError, StopReason};
 use crate::timer::Timer;

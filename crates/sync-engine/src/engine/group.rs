@@ -9,7 +9,7 @@ use sync_types::wire::encode;
 use sync_types::{DeviceId, InviteKey, KeyLog, Leave, LookupKey, Message, RelayKey, StoreId};
 
 use super::Engine;
-use super::link::Request;
+use super::request::Request;
 use crate::api::{CommandId, Reply, SealedInvite};
 use crate::error::EngineError;
 use crate::rows::{GroupRow, Joined, PeerChain, PeerRow, Standing};

@@ -11,7 +11,7 @@ use sync_types::{
 use super::Engine;
 use super::ahead::Ahead;
 use super::heads::Fold;
-use super::link::Request;
+use super::request::Request;
 use super::sent::Again;
 use crate::api::{Blob, Break, Event, Refused};
 use crate::error::EngineError;

@@ -11,7 +11,7 @@ use sync_types::{
     UnixMs,
 };
 
-use super::link::Request;
+use super::request::Request;
 use super::sent::Kept;
 use super::{Engine, Then, new_chain};
 use crate::api::{Break, CommandId, Event, Reply};

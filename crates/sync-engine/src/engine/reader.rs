@@ -12,7 +12,7 @@ use sync_types::{
 };
 
 use super::intake::opened;
-use super::link::Request;
+use super::request::Request;
 use super::rotation::Wish;
 use super::{Engine, Then};
 use crate::api::{Blob, CommandId, Event, Page, PageEnd, Refused, Reply};

@@ -8,7 +8,7 @@ use sync_types::limits::INVITE_LIFETIME;
 use sync_types::{Cursor, DeviceId, Devices, DevicesResponse, Epoch, Message, MonoMs, UnixMs};
 
 use super::Engine;
-use super::link::Request;
+use super::request::Request;
 use crate::api::{CommandId, DeviceInfo, Event, Reply};
 use crate::rows::Standing;
 use crate::timer::Timer;

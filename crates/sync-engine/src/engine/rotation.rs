@@ -8,8 +8,8 @@ use sync_types::{
 };
 
 use super::intake::check_order;
-use super::link::Request;
 use super::reader::Wanted;
+use super::request::Request;
 use super::{Engine, Then};
 use crate::api::{Break, CommandId, Event, Reply};
 use crate::error::{EngineError, StopReason};

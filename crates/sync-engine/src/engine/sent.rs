@@ -9,7 +9,7 @@ use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
 
 use super::Engine;
 use super::chains::is_over;
-use super::link::Request;
+use super::request::Request;
 use crate::api::{Break, CommandId, Event, Reply};
 use crate::rows::{OutboxRow, Restore, SentRow};
 
