@@ -235,10 +235,12 @@ impl SyncClient {
         Events(self.events.subscribe())
     }
 
-    /// Waits until the outbox is empty: everything pushed so far is durable at the relay.
+    /// Waits until the outbox is empty: everything pushed so far is durable at the relay, also what a
+    /// relay that was reset has to be given again.
     ///
     /// # Errors
-    /// [`Error::TimedOut`]; or why no connection will be made.
+    /// [`Error::TimedOut`]; [`Error::RestoreWaits`] when that needs [`restore`](Self::restore); or why no
+    /// connection will be made.
     pub async fn flush(&self, at_most: Duration) -> Result<(), Error> {
         timeout(at_most, self.done(Ask::Flush)).await.unwrap_or(Err(Error::TimedOut))
     }

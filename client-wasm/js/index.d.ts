@@ -227,7 +227,8 @@ export class SyncClient {
   connectAndPull(): Promise<Page>;
   /** Says that the app durably has everything up to this cursor, usually a page's `maxCursor`. */
   ack(cursor: Cursor): Promise<void>;
-  /** Waits until the outbox is empty. Rejects with TIMED_OUT. Default: 30 s. */
+  /** Waits until everything pushed is durable at the relay, also what a relay that was reset has to be
+   *  given again. Rejects with TIMED_OUT, or RESTORE_WAITS (see `restore`). Default: 30 s. */
   flush(timeoutMs?: number): Promise<void>;
   flushAndDisconnect(timeoutMs?: number): Promise<void>;
   /** The group's devices. */

@@ -346,7 +346,7 @@ impl Engine {
                     self.reply(id, Err(error));
                 }
             }
-            Command::Flush if !self.wanted && self.outbox.len() > 0 => {
+            Command::Flush if !self.wanted && self.has_unsent() => {
                 self.reply(id, Err(EngineError::NotConnected));
             }
             Command::Flush => self.flushes.push(id),

@@ -524,9 +524,15 @@ impl Engine {
         self.event(Event::PushRejected { blob_id: refused.blob_id, code });
     }
 
-    /// Answers those who wait for the outbox to be empty.
+    /// Whether the relay lacks something that the app has pushed: it waits in the outbox, or will go there
+    /// once the log of a relay that lost it has been read.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.outbox.len() > 0 || self.state.progress.restore != Restore::No
+    }
+
+    /// Answers those who wait for everything to be at the relay.
     pub(super) fn finish_flushes(&mut self) {
-        if self.outbox.len() == 0 {
+        if !self.has_unsent() {
             for id in std::mem::take(&mut self.flushes) {
                 self.reply_when_stored(id, Reply::Done);
             }

@@ -1,7 +1,9 @@
 //! What comes from the log, and what the app says of it.
 
 use sync_engine::{Command, Event, Input, Refused, Reply};
-use sync_types::{BlobId, Cursor, Message, Notify, Pull, PullResponse, StoredBlob, UnixMs, Welcome};
+use sync_types::{
+    BlobId, Cursor, Message, Notify, Pull, PullResponse, PushBatchAck, Stored, StoredBlob, UnixMs, Welcome,
+};
 
 use crate::common::{Peer, cursor, welcome};
 use crate::steps::{announced, entry, joined, notify, online, read, sealed_by};
@@ -91,6 +93,36 @@ fn an_old_acknowledgement_does_not_count_after_a_reset() {
     peer.answer(&mut device, nonce, page);
     device.command(Command::Ack { cursor: cursor(4), generation: Some(1) });
     assert_eq!(device.engine.status().last_cursor, Cursor::ZERO);
+}
+
+#[test]
+fn a_flush_waits_for_what_a_reset_relay_has_to_be_given_again() {
+    let (mut device, _) = online();
+    device.input(Input::Closed(None));
+    device.wait(1_000);
+    let other = sync_types::StoreId([4; 16]);
+    let mut peer =
+        Peer::welcome(&mut device, Welcome { store_id: other, max_cursor: cursor(5), ..welcome() });
+    assert!(device.take_events().contains(&Event::RelayReset));
+    let flush = device.command(Command::Flush);
+    assert!(!device.replies.contains_key(&flush), "the new log is not read yet");
+    let (nonce, message) = peer.receive_one(&mut device);
+    assert!(matches!(message, Message::Pull(_)));
+    let page = PullResponse {
+        blobs: vec![entry(&device, 5, vec![1; 60])],
+        has_more: false,
+        max_cursor: cursor(5),
+        oldest_cursor: cursor(1),
+    };
+    peer.answer(&mut device, nonce, page);
+    assert!(!device.replies.contains_key(&flush), "the announcement has to come back");
+    let (nonce, message) = peer.receive_one(&mut device);
+    let Message::PushBatch(batch) = message else { panic!("{message:?}") };
+    let stored =
+        batch.blobs.iter().zip(6..).map(|(push, n)| Stored { blob_id: push.blob_id, cursor: cursor(n) });
+    let acked = PushBatchAck { stored: stored.collect(), timestamp: UnixMs(0) };
+    peer.answer(&mut device, nonce, acked);
+    assert!(matches!(device.reply(flush), Ok(Reply::Done)));
 }
 
 /// An old copy of the relay's store has the store's id: cursors that start over are not told by it.
