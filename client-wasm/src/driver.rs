@@ -7,7 +7,7 @@ mod recover;
 mod session;
 mod view;
 
-use std::collections::{BTreeMap, HashSet};
+use litemap::LiteMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -65,9 +65,9 @@ pub(crate) struct Driver {
     wanted: bool,
     next_id: u64,
     next_socket: u64,
-    pending: BTreeMap<CommandId, Pending>,
+    pending: LiteMap<CommandId, Pending>,
     /// Pushes whose result only this tab waits for.
-    own: HashSet<BlobId>,
+    own: LiteMap<BlobId, ()>,
     /// When to see whether a full store has room again; None: it is not full.
     full_until: Option<MonoMs>,
     /// Whether connecting waits for that, because it was what found no room.
@@ -90,8 +90,8 @@ impl Driver {
             wanted: false,
             next_id: 0,
             next_socket: 0,
-            pending: BTreeMap::new(),
-            own: HashSet::new(),
+            pending: LiteMap::new(),
+            own: LiteMap::new(),
             full_until: None,
             held: false,
             slice_start: performance_now(),
@@ -329,7 +329,7 @@ impl Driver {
     fn reply(&mut self, id: CommandId, result: Result<Reply, EngineError>) {
         let Some(pending) = self.pending.remove(&id) else { return };
         if let (Some(Whose::ThisTab), Ok(Reply::Queued(blob_id))) = (pending.push, &result) {
-            self.own.insert(*blob_id);
+            self.own.insert(*blob_id, ());
         }
         pending.answer.give(result.map_err(|error| self.view.named(error.into())));
     }
@@ -340,8 +340,8 @@ impl Driver {
             Event::PushAcked { blob_id, cursor } => self.pushed(session, *blob_id, Ok(*cursor)),
             Event::PushRejected { blob_id, code } => self.pushed(session, *blob_id, Err(*code)),
             Event::PushRenamed { from, to } => {
-                if self.own.remove(from) {
-                    self.own.insert(*to);
+                if self.own.remove(from).is_some() {
+                    self.own.insert(*to, ());
                 }
                 None
             }
@@ -375,7 +375,7 @@ impl Driver {
         blob_id: BlobId,
         result: Result<Cursor, ErrorCode>,
     ) -> Option<Change> {
-        if self.own.remove(&blob_id) {
+        if self.own.remove(&blob_id).is_some() {
             return None;
         }
         let change = left_acks::leave(unix_now(), blob_id, result);

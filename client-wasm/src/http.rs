@@ -4,7 +4,7 @@ mod fetch;
 
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use gloo_timers::future::sleep;
 use sync_types::{LookupKey, RelayUrl, UnixMs};
 
@@ -36,7 +36,7 @@ pub(crate) async fn leave_invite(
 ) -> Result<Left, Error> {
     let invite = object([
         ("lookup_key", lookup.to_string().into()),
-        ("encrypted_payload", BASE64URL_NOPAD.encode(sealed).into()),
+        ("encrypted_payload", Base64UrlUnpadded::encode_string(sealed).into()),
         ("expires", ((expires.0 / 1000) as f64).into()),
     ]);
     let body = js_sys::JSON::stringify(&invite).map_err(|_| Error::Malformed)?;
@@ -67,7 +67,7 @@ pub(crate) async fn claim_invite(
             Ok(answer) if answer.status == 200 => {
                 let payload = get(&answer.json()?, "encrypted_payload").as_string();
                 let payload = payload.ok_or(Error::Malformed)?;
-                return BASE64URL_NOPAD.decode(payload.as_bytes()).map_err(|_| Error::Malformed);
+                return Base64UrlUnpadded::decode_vec(&payload).map_err(|_| Error::Malformed);
             }
             Ok(answer) if answer.status == 404 => return Err(Error::InviteNotFound),
             Ok(answer) if may_pass(answer.status) => {

@@ -1,6 +1,5 @@
 //! What the engine says, as JavaScript gets it: plain objects, which can be sent to other tabs.
 
-use data_encoding::HEXLOWER;
 use js_sys::{Array, Uint8Array};
 use sync_engine::{Blob, Break, DeviceInfo, Event, Page, PageEnd, Refused, Status};
 use sync_types::{BlobId, Cursor, DeviceId, UnixMs};
@@ -27,11 +26,11 @@ pub(crate) fn cursor(cursor: Cursor) -> JsValue {
 }
 
 pub(crate) fn blob_id(id: BlobId) -> JsValue {
-    HEXLOWER.encode(&id.0).into()
+    base16ct::lower::encode_string(&id.0).into()
 }
 
 pub(crate) fn read_blob_id(text: &str) -> Option<BlobId> {
-    BlobId::from_slice(&HEXLOWER.decode(text.as_bytes()).ok()?)
+    BlobId::from_slice(&base16ct::lower::decode_vec(text).ok()?)
 }
 
 pub(crate) fn time(at: UnixMs) -> JsValue {

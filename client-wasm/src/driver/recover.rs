@@ -47,7 +47,8 @@ impl Driver {
 
     /// The engine is gone; gives what it has not answered.
     pub(super) fn broken(&mut self, error: &StoreError) -> Vec<Pending> {
-        let pending: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
+        let pending: Vec<_> =
+            std::mem::take(&mut self.pending).into_iter().map(|(_, pending)| pending).collect();
         if matches!(error, StoreError::Full) {
             self.full_until = Some(mono_now().plus(FULL_RETRY));
             // Where it was a push that found no room, the connection may be made again.

@@ -43,11 +43,11 @@ pub struct RotationContent {
 }
 
 /// Makes a rotation: `next` for every device of the roster, signed by the key of the current epoch.
-/// The lists may come in any order. Keep `next` before this leaves: it is what the group will use.
+/// Keep `next` before this leaves: it is what the group will use.
 ///
 /// # Errors
 /// [`SealError::WrongSender`] when `sender` is not the context's; [`SealError::Malformed`] for epoch
-/// 0, a roster without the sender, or lists that name a device twice; [`SealError::TooLarge`] for more
+/// 0, a roster without the sender, or lists that do not ascend by device id; [`SealError::TooLarge`] for more
 /// than a thousand devices; [`SealError::Decrypt`] for a device whose key nobody should have.
 pub fn seal_rotation(
     current: &EpochKeys,
@@ -63,9 +63,6 @@ pub fn seal_rotation(
     if content.roster.len().max(content.removed.len()) > MAX_LOCKBOXES {
         return Err(SealError::TooLarge);
     }
-    let mut content = content.clone();
-    content.roster.sort_unstable_by_key(|entry| entry.device_id);
-    content.removed.sort_unstable_by_key(|entry| entry.device_id);
     content.check(&context.sender)?;
     if context.epoch == 0 {
         return Err(SealError::Malformed);
@@ -83,7 +80,7 @@ pub fn seal_rotation(
         Ok(Lockbox { device_id, sealed })
     });
     let lockboxes = lockboxes.collect::<Result<_, SealError>>()?;
-    let inner = seal_inner(&keys, context, &content, rng)?;
+    let inner = seal_inner(&keys, context, content, rng)?;
     let mut rotation =
         Rotation { epoch: context.epoch, auth_key: keys.auth_key(), lockboxes, inner, signature: [0; 64] };
     let content_hash = rotation.content_hash(&context.sender, &context.blob_id);

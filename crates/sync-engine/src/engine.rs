@@ -17,6 +17,7 @@ mod sent;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use litemap::LiteMap;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use sync_e2ee::{DeviceName, EpochKeys};
@@ -90,9 +91,9 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     timers: Timers,
     next_batch: u64,
-    unstored: BTreeMap<BatchId, Vec<Then>>,
+    unstored: LiteMap<BatchId, Vec<Then>>,
     /// What this step changes, by row; stored in one batch at its end.
-    changes: BTreeMap<Vec<u8>, Change>,
+    changes: LiteMap<Vec<u8>, Change>,
     then: Vec<Then>,
 
     link: Link,
@@ -188,10 +189,10 @@ impl Engine {
             },
             chain: new_chain(&mut rng),
             outbox: VecDeque::new(),
-            sent: BTreeMap::new(),
-            peers: BTreeMap::new(),
-            cuts: BTreeMap::new(),
-            heads: BTreeMap::new(),
+            sent: LiteMap::new(),
+            peers: LiteMap::new(),
+            cuts: LiteMap::new(),
+            heads: LiteMap::new(),
             rotation: None,
         };
         let changes =
@@ -235,8 +236,8 @@ impl Engine {
             outputs: VecDeque::new(),
             timers: Timers::default(),
             next_batch: 0,
-            unstored: BTreeMap::new(),
-            changes: BTreeMap::new(),
+            unstored: LiteMap::new(),
+            changes: LiteMap::new(),
             then: Vec::new(),
             link: Link::Idle,
             wanted: false,
@@ -433,8 +434,8 @@ impl Engine {
     fn reply_when_stored(&mut self, id: CommandId, reply: Reply) {
         if !self.changes.is_empty() {
             self.then.push(Then::Reply(id, reply));
-        } else if let Some(mut batch) = self.unstored.last_entry() {
-            batch.get_mut().push(Then::Reply(id, reply));
+        } else if let Some((_, then)) = self.unstored.iter_mut().next_back() {
+            then.push(Then::Reply(id, reply));
         } else {
             self.reply(id, Ok(reply));
         }
@@ -442,7 +443,9 @@ impl Engine {
 
     /// Notes what this step changes.
     fn store(&mut self, changes: impl IntoIterator<Item = Change>) {
-        self.changes.extend(changes.into_iter().map(|change| (change.key.clone(), change)));
+        for change in changes {
+            self.changes.insert(change.key.clone(), change);
+        }
     }
 
     /// What to do once this step's changes are durable.
@@ -458,7 +461,7 @@ impl Engine {
         let batch = BatchId(self.next_batch);
         self.next_batch += 1;
         self.unstored.insert(batch, std::mem::take(&mut self.then));
-        let changes = std::mem::take(&mut self.changes).into_values().collect();
+        let changes = std::mem::take(&mut self.changes).into_iter().map(|(_, change)| change).collect();
         self.outputs.push_back(Output::Store(batch, changes));
     }
 

@@ -6,6 +6,7 @@ mod peer;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
+use litemap::LiteMap;
 use sync_e2ee::{DeviceName, EpochSecret, MAX_TIPS, Seen, Tip};
 use sync_types::wire::{DecodeError, Reader, Wire, Writer, decode, encode, put_list, take_list};
 use sync_types::{
@@ -359,11 +360,11 @@ pub(crate) struct State {
     pub(crate) progress: ProgressRow,
     pub(crate) chain: ChainRow,
     pub(crate) outbox: VecDeque<(u64, OutboxRow)>,
-    pub(crate) sent: BTreeMap<u64, SentRow>,
-    pub(crate) peers: BTreeMap<DeviceId, PeerRow>,
+    pub(crate) sent: LiteMap<u64, SentRow>,
+    pub(crate) peers: LiteMap<DeviceId, PeerRow>,
     /// Where closed epochs end.
-    pub(crate) cuts: BTreeMap<Epoch, CutRow>,
-    pub(crate) heads: BTreeMap<u64, HeadsRow>,
+    pub(crate) cuts: LiteMap<Epoch, CutRow>,
+    pub(crate) heads: LiteMap<u64, HeadsRow>,
     pub(crate) rotation: Option<RotationRow>,
 }
 
@@ -373,8 +374,9 @@ impl State {
         rows: impl IntoIterator<Item = (Vec<u8>, Zeroizing<Vec<u8>>)>,
     ) -> Result<Self, StateError> {
         let (mut device, mut relay, mut group, mut progress, mut chain) = (None, None, None, None, None);
-        let (mut outbox, mut sent, mut peers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (mut cuts, mut heads, mut rotation) = (BTreeMap::new(), BTreeMap::new(), None);
+        let mut outbox: LiteMap<_, _> = LiteMap::default();
+        let (mut sent, mut peers) = (LiteMap::new(), LiteMap::new());
+        let (mut cuts, mut heads, mut rotation) = (LiteMap::new(), LiteMap::new(), None);
         for (key, value) in rows {
             let (kind, rest) = key.split_first().ok_or(StateError::Malformed)?;
             match *kind {

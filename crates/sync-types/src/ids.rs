@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 
 use crate::wire::{DecodeError, Reader, Wire, Writer};
 
@@ -49,13 +49,13 @@ macro_rules! text {
     ($name:ident) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&BASE64URL_NOPAD.encode(self.as_ref()))
+                f.write_str(&Base64UrlUnpadded::encode_string(self.as_ref()))
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let text = BASE64URL_NOPAD.encode(self.as_ref());
+                let text = Base64UrlUnpadded::encode_string(self.as_ref());
                 let (start, end) = (text.get(..6), text.get(text.len().saturating_sub(4)..));
                 write!(f, "{}({}…{})", stringify!($name), start.unwrap_or(&text), end.unwrap_or(""))
             }
@@ -122,7 +122,7 @@ macro_rules! x25519_id {
 
             /// Reads what `Display` writes: 43 characters of base64url.
             pub fn from_text(text: &str) -> Option<Self> {
-                Self::from_slice(&BASE64URL_NOPAD.decode(text.as_bytes()).ok()?)
+                Self::from_slice(&Base64UrlUnpadded::decode_vec(text).ok()?)
             }
 
             /// The public key's bytes.

@@ -6,9 +6,9 @@
 
 use core::fmt;
 use core::str::FromStr;
-use std::sync::LazyLock;
 
-use data_encoding::{BASE64URL_NOPAD, Encoding, Specification};
+use base32::Alphabet;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use rand_core::CryptoRngCore;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -32,13 +32,21 @@ pub enum InviteTextError {
 }
 
 /// Crockford's base32: no I, L, O, U; read without regard to case (<https://www.crockford.com/base32.html>).
-static CROCKFORD: LazyLock<Encoding> = LazyLock::new(|| {
-    let mut spec = Specification::new();
-    spec.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
-    spec.translate.from.push_str("abcdefghjkmnpqrstvwxyzOoIiLl");
-    spec.translate.to.push_str("ABCDEFGHJKMNPQRSTVWXYZ001111");
-    spec.encoding().expect("a fixed specification")
-});
+fn crockford(bytes: &[u8]) -> String {
+    base32::encode(Alphabet::Crockford, bytes)
+}
+
+/// Reads what [`crockford`] writes, and nothing longer or shorter.
+fn from_crockford<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != (N * 8).div_ceil(5) {
+        return None;
+    }
+    // The last character may have bits that belong to no byte: they must be zero, or a key had many texts.
+    let whole = Zeroizing::new(format!("{text:0<width$}", width = text.len().next_multiple_of(8)));
+    let bytes = Zeroizing::new(base32::decode(Alphabet::Crockford, &whole)?);
+    let (bytes, rest) = bytes.split_first_chunk::<N>()?;
+    rest.iter().all(|byte| *byte == 0).then_some(*bytes)
+}
 
 /// Where an invite lies at the relay: 16 bytes, sent as 26 base32 characters. Not secret from the relay.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,13 +55,13 @@ pub struct LookupKey(pub [u8; 16]);
 impl LookupKey {
     /// Reads the 26 characters.
     pub fn from_text(text: &str) -> Option<Self> {
-        Some(Self(CROCKFORD.decode(text.as_bytes()).ok()?.try_into().ok()?))
+        from_crockford(text).map(Self)
     }
 }
 
 impl fmt::Display for LookupKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&CROCKFORD.encode(&self.0))
+        f.write_str(&crockford(&self.0))
     }
 }
 
@@ -118,7 +126,7 @@ impl InviteCode {
 
     /// The code as people read it: `XXXX-XXXX-XXXX-XXXX`.
     pub fn expose_text(&self) -> String {
-        let text = CROCKFORD.encode(&*self.0);
+        let text = crockford(&*self.0);
         [&text[..4], &text[4..8], &text[8..12], &text[12..]].join("-")
     }
 }
@@ -132,8 +140,7 @@ impl FromStr for InviteCode {
             return Err(InviteTextError::Code);
         }
         let plain: String = text.chars().filter(|c| *c != '-' && !c.is_whitespace()).collect();
-        let bytes = CROCKFORD.decode(plain.as_bytes()).map_err(|_| InviteTextError::Code)?;
-        Ok(Self::from_bytes(bytes.try_into().map_err(|_| InviteTextError::Code)?))
+        from_crockford(&plain).map(Self::from_bytes).ok_or(InviteTextError::Code)
     }
 }
 
@@ -165,7 +172,7 @@ impl InviteTarget {
         self.relay_key.put(&mut w);
         w.bin(&self.lookup.0);
         w.bin(self.key.expose_bytes());
-        format!("{scheme}://sync?invite={}", BASE64URL_NOPAD.encode(&w.finish()))
+        format!("{scheme}://sync?invite={}", Base64UrlUnpadded::encode_string(&w.finish()))
     }
 
     /// Reads the URL of any scheme.
@@ -174,7 +181,7 @@ impl InviteTarget {
         if !is_scheme(scheme) {
             return Err(InviteTextError::Link);
         }
-        let bytes = BASE64URL_NOPAD.decode(data.as_bytes()).map_err(|_| InviteTextError::Link)?;
+        let bytes = Base64UrlUnpadded::decode_vec(data).map_err(|_| InviteTextError::Link)?;
         let mut r = Reader::new(&bytes);
         let mut read = || {
             r.array(4)?;
@@ -210,7 +217,7 @@ pub struct JoinLink {
 impl JoinLink {
     /// The link as text. Whoever has it can join.
     pub fn expose_text(&self) -> String {
-        let key = BASE64URL_NOPAD.encode(self.key.expose_bytes());
+        let key = Base64UrlUnpadded::encode_string(self.key.expose_bytes());
         let link = format!("{}/join#v1.{}.{key}", self.page, self.lookup);
         if self.relay == self.page { link } else { format!("{link}.{}", self.relay) }
     }
@@ -232,7 +239,7 @@ impl FromStr for JoinLink {
         let lookup = parts.next().and_then(LookupKey::from_text).ok_or(InviteTextError::Link)?;
         let key = parts
             .next()
-            .and_then(|text| BASE64URL_NOPAD.decode(text.as_bytes()).ok())
+            .and_then(|text| Base64UrlUnpadded::decode_vec(text).ok())
             .and_then(|bytes| Some(InviteKey::from_bytes(bytes.try_into().ok()?)))
             .ok_or(InviteTextError::Link)?;
         let relay = match parts.next() {
@@ -303,6 +310,8 @@ mod tests {
             ("https://a.b/join#v2.x.y", InviteTextError::NewerVersion),
             ("https://a.b/join#v1.x.y", InviteTextError::Link),
             (&format!("https://a.b/join#v1.{lookup}.short"), InviteTextError::Link),
+            // Bits after the last byte.
+            (&format!("https://a.b/join#v1.{lookup}.{}B", "A".repeat(42)), InviteTextError::Link),
             (&format!("https://a.b/join#v1.{lookup}.{key}.ftp://x"), InviteTextError::Link),
         ] {
             assert_eq!(text.parse::<JoinLink>(), Err(error), "{text}");

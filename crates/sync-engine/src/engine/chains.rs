@@ -1,10 +1,11 @@
 //! What a sender's blobs say of each other: each names the one before it, so that a relay cannot drop,
 //! change, move or repeat one unnoticed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::slice::from_ref;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use sync_e2ee::chain::{self, Step, link_hash, step};
 use sync_e2ee::{Content, Place};
 use sync_types::{BlobHash, Cursor, DeviceId, Epoch, StoredBlob, UnixMs};
@@ -20,7 +21,7 @@ const MAX_STUBS: usize = 256;
 
 /// Hashes of blobs that have expired, by sender.
 #[derive(Debug, Default)]
-pub(super) struct Stubs(BTreeMap<DeviceId, VecDeque<BlobHash>>);
+pub(super) struct Stubs(LiteMap<DeviceId, VecDeque<BlobHash>>);
 
 impl Stubs {
     pub(super) fn saw(&mut self, sender: DeviceId, hash: BlobHash) {

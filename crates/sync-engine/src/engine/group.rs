@@ -29,7 +29,8 @@ impl Engine {
         let secret = EpochSecret::generate(&mut self.rng);
         let key_log = KeyLog::new(secret.keys().auth_key());
         let group_id = secret.keys().founds_group();
-        let secrets = BTreeMap::from([(0, secret)]);
+        let mut secrets = BTreeMap::new();
+        secrets.insert(0, secret);
         self.enter(GroupRow { group_id, key_log, secrets, history_from: 0 })
     }
 
@@ -111,9 +112,8 @@ impl Engine {
         let group = self.state.group.as_ref().ok_or(EngineError::NoGroup)?;
         let epoch = group.key_log.epoch();
         let readable = group.secrets.range(group.history_from..epoch);
-        let mut roster = self.entries(|_, standing| standing == Standing::Member);
-        roster.push(self.own_entry());
-        roster.sort_unstable_by_key(|entry| entry.device_id);
+        let mut history = BTreeMap::new();
+        history.extend(readable.map(|(epoch, secret)| (*epoch, secret.clone())));
         Ok(Invite {
             relay: self.state.relay.url.clone().ok_or(EngineError::NoRelay)?,
             relay_key: self.state.relay.pin.ok_or(EngineError::NotConnected)?,
@@ -121,8 +121,8 @@ impl Engine {
             key_log: group.key_log.clone(),
             epoch,
             secret: group.secrets.get(&epoch).ok_or(EngineError::NoGroup)?.clone(),
-            history: readable.map(|(epoch, secret)| (*epoch, secret.clone())).collect(),
-            roster,
+            history,
+            roster: self.roster(|_| true),
             seen: self.seen(),
             created_by: self.me(),
             expires: self.now.unix.plus(INVITE_LIFETIME.saturating_sub(CLOCK_SLACK)),

@@ -1,8 +1,9 @@
 //! What this device was shown, and what others say that they were shown: two devices that hold different
 //! heads for the same place of the same log were lied to.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
+use litemap::LiteMap;
 use sync_e2ee::chain::next_head;
 use sync_e2ee::{Place, Seen};
 use sync_types::{BlobHash, BlobId, Cursor, DeviceId, PullResponse, StoredBlob};
@@ -42,15 +43,15 @@ impl Fold {
 /// The heads that are kept, and what came since the last gap in the log.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    rows: BTreeMap<u64, HeadsRow>,
+    rows: LiteMap<u64, HeadsRow>,
     /// Without a gap, while there is no head.
     since_gap: VecDeque<Fold>,
     /// Devices that have been found to see another log.
-    accused: BTreeSet<DeviceId>,
+    accused: LiteMap<DeviceId, ()>,
 }
 
 impl Heads {
-    pub(super) fn new(rows: BTreeMap<u64, HeadsRow>) -> Self {
+    pub(super) fn new(rows: LiteMap<u64, HeadsRow>) -> Self {
         Self { rows, ..Self::default() }
     }
 
@@ -71,13 +72,13 @@ impl Heads {
         row.0.push(Head { cursor: fold.cursor, entry: fold.entry(), hidden: false, head });
         let mut changes = vec![row.change(number)];
         let read = read.get() / HEADS_A_ROW;
-        while let Some(oldest) = self.rows.first_entry() {
-            let age = number.saturating_sub(*oldest.key()) * HEADS_A_ROW;
-            if age <= KEPT || (*oldest.key() >= read && age <= MAX_KEPT) {
+        while let Some((&oldest, _)) = self.rows.first() {
+            let age = number.saturating_sub(oldest) * HEADS_A_ROW;
+            if age <= KEPT || (oldest >= read && age <= MAX_KEPT) {
                 break;
             }
-            changes.push(HeadsRow::delete(*oldest.key()));
-            oldest.remove();
+            changes.push(HeadsRow::delete(oldest));
+            self.rows.remove(&oldest);
         }
         changes
     }
@@ -100,15 +101,17 @@ impl Heads {
 
     /// Cursors after the first and up to the second at which something was shown.
     fn shown(&self, after: Cursor, up_to: Cursor) -> impl Iterator<Item = Cursor> {
-        let first = after.min(up_to).get() / HEADS_A_ROW;
-        let rows = self.rows.range(first..=up_to.get() / HEADS_A_ROW);
+        let row = |cursor: Cursor| cursor.get() / HEADS_A_ROW;
+        let (first, last) = (row(after.min(up_to)), row(up_to));
+        let rows = self.rows.iter().skip_while(move |(number, _)| **number < first);
+        let rows = rows.take_while(move |(number, _)| **number <= last);
         let cursors = rows.flat_map(|(_, row)| row.0.iter().map(|head| head.cursor));
         cursors.filter(move |cursor| *cursor > after && *cursor <= up_to)
     }
 
     /// Whether it is known what was shown at a cursor.
     fn reaches(&self, cursor: Cursor) -> bool {
-        let first = self.rows.first_key_value().and_then(|(_, row)| row.0.first());
+        let first = self.rows.first().and_then(|(_, row)| row.0.first());
         first.is_some_and(|first| first.cursor <= cursor)
     }
 
@@ -116,7 +119,7 @@ impl Heads {
     fn clear(&mut self) -> Vec<Change> {
         self.since_gap.clear();
         self.accused.clear();
-        std::mem::take(&mut self.rows).into_keys().map(HeadsRow::delete).collect()
+        std::mem::take(&mut self.rows).into_iter().map(|(number, _)| HeadsRow::delete(number)).collect()
     }
 }
 
@@ -270,7 +273,7 @@ impl Engine {
 
     /// Says so once for each witness.
     pub(super) fn accuse(&mut self, witness: DeviceId, cursor: Cursor) {
-        if self.heads.accused.insert(witness) {
+        if self.heads.accused.insert(witness, ()).is_none() {
             self.event(Event::Forked { witness, cursor });
         }
     }

@@ -1,8 +1,8 @@
 //! The connection: from "somebody wants one" to requests and their answers, and back.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use rand_core::RngCore;
 use sync_e2ee::seal_name;
 use sync_types::channel::{Channel, Initiator};
@@ -77,7 +77,7 @@ pub(super) struct Greeting {
 #[derive(Debug)]
 pub(super) struct Session {
     channel: Channel,
-    pub(super) requests: BTreeMap<Nonce, Request>,
+    pub(super) requests: LiteMap<Nonce, Request>,
     since: MonoMs,
 }
 
@@ -328,7 +328,7 @@ impl Engine {
         greeting.channel.set_max_envelope(max_seen as usize + ENVELOPE_OVERHEAD);
         self.link = Link::Online(Box::new(Session {
             channel: greeting.channel,
-            requests: BTreeMap::new(),
+            requests: LiteMap::new(),
             since: self.now.mono,
         }));
         self.timers.stop(Timer::Greeting);
@@ -401,7 +401,7 @@ impl Engine {
     pub(super) fn renew(&mut self) {
         self.renew_session = false;
         if let Link::Online(session) = std::mem::replace(&mut self.link, Link::Idle) {
-            for request in session.requests.into_values() {
+            for (_, request) in session.requests {
                 match request {
                     Request::Pull { id, after, limit } => {
                         self.waiting.push_back((id, Wanted::Pull { after, limit }));
@@ -471,7 +471,7 @@ impl Engine {
             self.outputs.push_back(Output::Disconnect);
         }
         if let Link::Online(session) = link {
-            for id in session.requests.into_values().filter_map(|request| request.asker()) {
+            for id in session.requests.into_iter().filter_map(|(_, request)| request.asker()) {
                 self.rotating.take_if(|rotating| rotating.id == id);
                 self.reply(id, Err(error.clone()));
             }

@@ -1,8 +1,9 @@
 //! The app's side of the log: pages, and the cursor that says what the app durably has.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use litemap::LiteMap;
 use sync_e2ee::chain::link_hash;
 use sync_e2ee::{Content, Kind, Place, blob};
 use sync_types::limits::{DEFAULT_PULL, MAX_PULL};
@@ -453,14 +454,14 @@ impl Engine {
     }
 
     fn mark_given(&mut self, given: Vec<Given>) -> Vec<Change> {
-        let mut senders = BTreeSet::new();
+        let mut senders: LiteMap<_, ()> = LiteMap::default();
         let generation = self.state.progress.generation;
         for Given { sender, chain_id, seq } in given {
             let chain = self.state.peers.entry(sender).or_default().chain(chain_id, generation);
             chain.app_next = chain.app_next.max(seq.saturating_add(1));
-            senders.insert(sender);
+            senders.insert(sender, ());
         }
-        senders.iter().filter_map(|id| Some(self.state.peers.get(id)?.change(id))).collect()
+        senders.keys().filter_map(|id| Some(self.state.peers.get(id)?.change(id))).collect()
     }
 
     /// Tells the relay what the app has, now that this is durable.

@@ -1,8 +1,9 @@
 //! Who is in the group: the devices that members have announced, never those that a relay names.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use sync_e2ee::{Control, RosterEntry, Tip};
 use sync_types::limits::INVITE_LIFETIME;
 use sync_types::{Cursor, DeviceId, Devices, DevicesResponse, Epoch, Message, MonoMs, UnixMs};
@@ -26,13 +27,13 @@ const MAX_STRANGERS: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     /// Devices at the relay that nobody has announced, and until when that is no reason to say so.
-    devices: BTreeMap<DeviceId, MonoMs>,
+    devices: LiteMap<DeviceId, MonoMs>,
     /// Invites that were taken, and until when somebody should have announced himself.
     invites: Vec<MonoMs>,
     /// When devices announced themselves while no invite was known to be taken: it is heard of later.
     early: VecDeque<MonoMs>,
     /// Those of which the app was told.
-    reported: BTreeSet<DeviceId>,
+    reported: LiteMap<DeviceId, ()>,
 }
 
 impl Strangers {
@@ -64,7 +65,7 @@ impl Engine {
     /// Whether the group or the relay has ever named a device.
     pub(super) fn has_heard_of(&self, device: &DeviceId) -> bool {
         self.strangers.devices.contains_key(device)
-            || self.strangers.reported.contains(device)
+            || self.strangers.reported.contains_key(device)
             || self.standing(device) != Standing::Unknown
     }
 
@@ -105,8 +106,16 @@ impl Engine {
         }
     }
 
+    /// This device and the other members that stay; ascending by id.
+    pub(super) fn roster(&self, stays: impl Fn(&DeviceId) -> bool) -> Vec<RosterEntry> {
+        let mut roster = self.entries(|id, standing| standing == Standing::Member && stays(id));
+        let own = roster.partition_point(|entry| entry.device_id < self.me());
+        roster.insert(own, self.own_entry());
+        roster
+    }
+
     /// This device, as others should know it.
-    pub(super) fn own_entry(&self) -> RosterEntry {
+    fn own_entry(&self) -> RosterEntry {
         RosterEntry {
             device_id: self.me(),
             name: Some(self.state.device.name.clone()),
@@ -131,7 +140,7 @@ impl Engine {
     /// The relay names a device.
     pub(super) fn met(&mut self, device: DeviceId) {
         let Strangers { devices, reported, .. } = &self.strangers;
-        let known = self.standing(&device) == Standing::Member || reported.contains(&device);
+        let known = self.standing(&device) == Standing::Member || reported.contains_key(&device);
         if !known && devices.len() + reported.len() < MAX_STRANGERS {
             let until = self.now.mono.plus(PATIENCE);
             self.strangers.devices.entry(device).or_insert(until);
@@ -166,7 +175,7 @@ impl Engine {
         for device_id in late {
             self.strangers.devices.remove(&device_id);
             if self.standing(&device_id) != Standing::Member {
-                self.strangers.reported.insert(device_id);
+                self.strangers.reported.insert(device_id, ());
                 self.event(Event::UnknownDevice { device_id });
             }
         }

@@ -385,8 +385,7 @@ impl Engine {
         let change = self.state.chain.change();
         self.store([change]);
         let goes = |device: &DeviceId| wish.remove.contains(device);
-        let mut roster = self.entries(|id, standing| standing == Standing::Member && !goes(id));
-        roster.push(self.own_entry());
+        let roster = self.roster(|id| !goes(id));
         let removed = self
             .entries(|id, standing| standing == Standing::Left || (standing == Standing::Member && goes(id)));
         let content = RotationContent { roster, removed, history: wish.keep_history };
@@ -439,9 +438,7 @@ impl Engine {
 fn cut_of(content: &RotationContent) -> CutRow {
     let devices = content.roster.iter().chain(&content.removed);
     let end = |device_id: DeviceId| move |tip: &Tip| ChainEnd { device_id, tip: tip.clone() };
-    let mut ends: Vec<_> = devices.flat_map(|device| device.tips.iter().map(end(device.device_id))).collect();
-    ends.sort_unstable_by_key(|end| (end.device_id, end.tip.chain_id));
-    CutRow { ends }
+    CutRow { ends: devices.flat_map(|device| device.tips.iter().map(end(device.device_id))).collect() }
 }
 
 /// Brings a chain to where its epoch ends; what is wrong, if anything.

@@ -1,9 +1,10 @@
 //! What the relay has acknowledged is kept until every other device has it: should the relay lose it, it
 //! is pushed again, the same bytes under the same id.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use sync_e2ee::chain::link_hash;
 use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
 
@@ -34,7 +35,7 @@ pub(super) struct Sent {
     bytes: usize,
     max_bytes: usize,
     /// Where some are that were not yet read in the log.
-    unseen: BTreeMap<Cursor, u64>,
+    unseen: LiteMap<Cursor, u64>,
 }
 
 impl Sent {
@@ -48,7 +49,10 @@ impl Sent {
             stored.into_iter().map(|(position, row, sent)| Kept { position, row, sent }).collect();
         let bytes = rows.iter().map(|kept| kept.row.payload.len()).sum();
         let ahead = |kept: &&Kept| kept.sent.generation == generation && kept.sent.cursor > seen;
-        let unseen = rows.iter().filter(ahead).map(|kept| (kept.sent.cursor, kept.position)).collect();
+        let mut unseen = LiteMap::new();
+        for kept in rows.iter().filter(ahead) {
+            unseen.insert(kept.sent.cursor, kept.position);
+        }
         Self { rows, bytes, max_bytes: MAX_BYTES, unseen }
     }
 
@@ -142,12 +146,11 @@ impl Engine {
     /// that, or for another blob's, is not there.
     pub(super) fn miss_kept(&mut self, up_to: Option<(Cursor, BlobId)>) {
         let now = self.now.unix;
-        while let Some(first) = self.sent.unseen.first_entry() {
-            let (cursor, position) = (*first.key(), *first.get());
+        while let Some((&cursor, &position)) = self.sent.unseen.first() {
             if up_to.is_some_and(|(end, _)| cursor > end) {
                 return;
             }
-            first.remove();
+            self.sent.unseen.remove(&cursor);
             let Some(kept) = self.sent.rows.iter_mut().find(|kept| kept.position == position) else {
                 continue;
             };

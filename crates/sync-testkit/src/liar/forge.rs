@@ -160,8 +160,9 @@ impl Forger {
         next: &EpochSecret,
         epoch: Epoch,
         blob_id: BlobId,
-        roster: Vec<RosterEntry>,
+        mut roster: Vec<RosterEntry>,
     ) -> Rotation {
+        roster.sort_by_key(|entry| entry.device_id);
         let context =
             RotationContext { group_id: self.group(), epoch: epoch + 1, sender: self.id(), blob_id };
         let content = RotationContent { roster, removed: Vec::new(), history: true };
