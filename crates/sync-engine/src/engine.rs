@@ -93,7 +93,7 @@ pub struct Engine {
     next_batch: u64,
     unstored: LiteMap<BatchId, Vec<Then>>,
     /// What this step changes, by row; stored in one batch at its end.
-    changes: LiteMap<Vec<u8>, Change>,
+    changes: BTreeMap<Vec<u8>, Change>,
     then: Vec<Then>,
 
     link: Link,
@@ -237,7 +237,7 @@ impl Engine {
             timers: Timers::default(),
             next_batch: 0,
             unstored: LiteMap::new(),
-            changes: LiteMap::new(),
+            changes: BTreeMap::new(),
             then: Vec::new(),
             link: Link::Idle,
             wanted: false,
@@ -461,7 +461,7 @@ impl Engine {
         let batch = BatchId(self.next_batch);
         self.next_batch += 1;
         self.unstored.insert(batch, std::mem::take(&mut self.then));
-        let changes = std::mem::take(&mut self.changes).into_iter().map(|(_, change)| change).collect();
+        let changes = std::mem::take(&mut self.changes).into_values().collect();
         self.outputs.push_back(Output::Store(batch, changes));
     }
 

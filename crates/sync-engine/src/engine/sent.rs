@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use litemap::LiteMap;
 use sync_e2ee::chain::link_hash;
 use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
 
@@ -34,8 +33,8 @@ pub(super) struct Sent {
     rows: VecDeque<Kept>,
     bytes: usize,
     max_bytes: usize,
-    /// Where some are that were not yet read in the log.
-    unseen: LiteMap<Cursor, u64>,
+    /// Where some are that were not yet read in the log; ascending.
+    unseen: VecDeque<(Cursor, u64)>,
 }
 
 impl Sent {
@@ -49,11 +48,21 @@ impl Sent {
             stored.into_iter().map(|(position, row, sent)| Kept { position, row, sent }).collect();
         let bytes = rows.iter().map(|kept| kept.row.payload.len()).sum();
         let ahead = |kept: &&Kept| kept.sent.generation == generation && kept.sent.cursor > seen;
-        let mut unseen = LiteMap::new();
-        for kept in rows.iter().filter(ahead) {
-            unseen.insert(kept.sent.cursor, kept.position);
+        let ahead: Vec<_> = rows.iter().filter(ahead).map(|kept| (kept.sent.cursor, kept.position)).collect();
+        let mut sent = Self { rows, bytes, max_bytes: MAX_BYTES, unseen: VecDeque::new() };
+        for (cursor, position) in ahead {
+            sent.watch(cursor, position);
         }
-        Self { rows, bytes, max_bytes: MAX_BYTES, unseen }
+        sent
+    }
+
+    /// The blob at a position should be seen at a cursor.
+    fn watch(&mut self, cursor: Cursor, position: u64) {
+        let entry = (cursor, position);
+        let at = self.unseen.partition_point(|before| *before < entry);
+        if self.unseen.get(at) != Some(&entry) {
+            self.unseen.insert(at, entry);
+        }
     }
 
     /// The log starts over.
@@ -95,7 +104,7 @@ impl Engine {
         let sent = SentRow { cursor, generation: self.state.progress.generation, expires };
         self.store([sent.change(position)]);
         if cursor > self.state.progress.seen_cursor {
-            self.sent.unseen.insert(cursor, position);
+            self.sent.watch(cursor, position);
         }
         self.sent.bytes += row.payload.len();
         self.sent.rows.push_back(Kept { position, row, sent });
@@ -146,11 +155,11 @@ impl Engine {
     /// that, or for another blob's, is not there.
     pub(super) fn miss_kept(&mut self, up_to: Option<(Cursor, BlobId)>) {
         let now = self.now.unix;
-        while let Some((&cursor, &position)) = self.sent.unseen.first() {
+        while let Some(&(cursor, position)) = self.sent.unseen.front() {
             if up_to.is_some_and(|(end, _)| cursor > end) {
                 return;
             }
-            self.sent.unseen.remove(&cursor);
+            self.sent.unseen.pop_front();
             let Some(kept) = self.sent.rows.iter_mut().find(|kept| kept.position == position) else {
                 continue;
             };
