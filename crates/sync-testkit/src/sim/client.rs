@@ -109,6 +109,12 @@ impl Client {
         self.joined && !self.removed
     }
 
+    /// Whether the relay may refuse it: somebody has asked to remove it, or it is a newcomer that nobody
+    /// had heard of when the key was changed.
+    fn may_be_outside(&self) -> bool {
+        self.removed || self.doomed || self.app.acked.is_empty()
+    }
+
     pub(super) fn status_group(&self) -> Option<sync_types::GroupId> {
         self.engine.as_ref()?.status().group_id
     }
@@ -146,6 +152,8 @@ impl World {
             let engine = Engine::create(seed, device);
             self.clients[n].id = engine.status().device_id;
             self.clients[n].engine = Some(engine);
+            // A device is stored before it does anything.
+            self.input(n, Input::Tick)?;
         }
         self.command(0, Asked::Connect, Command::Connect)?;
         self.clients[0].joined = true;
@@ -409,7 +417,7 @@ impl World {
                     // Not everybody has heard of everybody else yet.
                     (Asked::Rotate, Err(EngineError::NoSuchDevice(_))) => {}
                     (Asked::Rotate, Err(EngineError::Unreachable | EngineError::NotConnected)) => {}
-                    (_, Err(EngineError::Stopped(_))) if self.clients[n].removed => {}
+                    (_, Err(EngineError::Stopped(_))) if self.clients[n].may_be_outside() => {}
                     (Asked::Other, Ok(_)) | (Asked::Read | Asked::Pull { .. }, Err(_)) => {}
                     (asked, result) => return Err(format!("client {n}: {asked:?} got {result:?}")),
                 }
@@ -434,9 +442,7 @@ impl World {
         if self.plan.wipes && self.is_stranded(n) {
             self.clients[n].removed = true;
         }
-        // A newcomer that nobody has heard of when the key is changed stays outside, too.
-        let outside = self.clients[n].doomed || self.clients[n].app.acked.is_empty();
-        self.clients[n].removed |= stopped && outside;
+        self.clients[n].removed |= stopped && self.clients[n].may_be_outside();
         let removed = self.clients[n].removed;
         let quiet = |id| self.clients.iter().any(|c| c.id == id && c.app.acked.is_empty());
         // A newcomer that crashed before it could announce itself is named, and rightly.
