@@ -272,7 +272,7 @@ impl Engine {
             leave_said: false,
         };
         engine.derive_keys();
-        engine.unfix_what_was_cut();
+        engine.fix_what_counts();
         engine
     }
 

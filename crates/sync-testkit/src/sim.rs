@@ -10,7 +10,7 @@ pub mod check;
 mod client;
 mod relay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -113,6 +113,8 @@ pub struct World {
     rotations: usize,
     /// Whether the relay has lost its store since the first rotation.
     rotation_lost: bool,
+    /// What had to be pushed anew under another id: who had read it may read it again.
+    renamed: BTreeSet<Vec<u8>>,
     /// Whether the network still misbehaves.
     rough: bool,
 }
@@ -141,6 +143,7 @@ impl World {
             clients,
             rotations: 0,
             rotation_lost: false,
+            renamed: BTreeSet::new(),
             rough: false,
         };
         world.pair()?;

@@ -79,15 +79,15 @@ impl Outbox {
         }
     }
 
-    /// What has to come back as it was.
-    pub(super) fn fixed(&self) -> impl Iterator<Item = &OutboxRow> {
-        self.rows.iter().map(|waiting| &waiting.row).filter(|row| row.fixed)
+    /// What waits, oldest first.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &OutboxRow> {
+        self.rows.iter().map(|waiting| &waiting.row)
     }
 
-    /// These may be sealed again after all.
-    pub(super) fn unfix(&mut self, blob_ids: &[BlobId]) {
-        for waiting in self.rows.iter_mut().filter(|waiting| blob_ids.contains(&waiting.row.blob_id)) {
-            waiting.row.fixed = false;
+    /// Says of each that waits whether it has to go out as it is sealed.
+    pub(super) fn fix(&mut self, fixed: &[bool]) {
+        for (waiting, fixed) in self.rows.iter_mut().zip(fixed) {
+            waiting.row.fixed = *fixed;
         }
     }
 

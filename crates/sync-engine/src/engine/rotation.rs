@@ -193,7 +193,7 @@ impl Engine {
         self.outbox.reseal_due = true;
         self.announce_due = true;
         self.state.progress.passed = None;
-        self.unfix_what_was_cut();
+        self.fix_what_counts();
         self.take_back_what_was_cut();
         if let Some(done) = self.rotating.take_if(|rotating| rotating.blob_id == entry.blob_id) {
             self.reply_when_stored(done.id, Reply::Done);

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sync_e2ee::blob;
 use sync_e2ee::chain::link_hash;
 use sync_types::{BlobHash, BlobId, Cursor, Message, Rotate, UnixMs};
 
@@ -139,7 +140,7 @@ impl Engine {
     pub(super) fn saw_kept(&mut self, cursor: Cursor, blob_id: &BlobId, hash: &BlobHash) -> Option<Again> {
         let generation = self.state.progress.generation;
         let kept = self.sent.rows.iter_mut().find(|kept| kept.row.blob_id == *blob_id)?;
-        if sync_e2ee::blob::hash(&kept.row.payload) != *hash {
+        if blob::hash(&kept.row.payload) != *hash {
             return Some(Again::Other);
         }
         if kept.sent.generation == generation {
@@ -198,17 +199,22 @@ impl Engine {
     /// Whether a blob of this device counts as it is sealed: an epoch may have ended before it came back.
     fn still_counts(&self, row: &OutboxRow) -> bool {
         self.open_blob(&row.blob_id, &self.me(), &row.payload).is_some_and(|(epoch, content)| {
-            let link = link_hash(&content, sync_e2ee::blob::hash(&row.payload));
+            let link = link_hash(&content, blob::hash(&row.payload));
             self.allowed(&self.me(), epoch, &content.place, &link, false).is_ok()
         })
     }
 
-    /// An epoch has ended: what did not come back in time is sealed again, for the new one.
-    pub(super) fn unfix_what_was_cut(&mut self) {
-        let cut: Vec<_> =
-            self.outbox.fixed().filter(|row| !self.still_counts(row)).map(|row| row.blob_id).collect();
-        self.outbox.reseal_due |= !cut.is_empty();
-        self.outbox.unfix(&cut);
+    /// An epoch has ended: what the others have seen of it goes out as it was, should the relay have lost
+    /// it, and the rest is sealed again, for the new one.
+    pub(super) fn fix_what_counts(&mut self) {
+        let has_ended = |row: &OutboxRow| {
+            blob::claimed_epoch(&row.payload).is_ok_and(|sealed| self.state.cuts.contains_key(&sealed))
+        };
+        let counts = |row: &OutboxRow| (row.fixed || has_ended(row)) && self.still_counts(row);
+        let fixed: Vec<_> = self.outbox.rows().map(counts).collect();
+        let cut = self.outbox.rows().zip(&fixed).any(|(row, fixed)| row.fixed && !fixed);
+        self.outbox.reseal_due |= cut;
+        self.outbox.fix(&fixed);
     }
 
     /// What the relay has taken and the others do not count goes out once more, under another id.

@@ -71,7 +71,7 @@ record! {
 /// Where a closed epoch ends: what was sealed in it counts only up to here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CutRow {
-    /// Ascending by device and chain.
+    /// The ends of one device stand together.
     pub(crate) ends: Vec<ChainEnd>,
 }
 

@@ -33,12 +33,12 @@ pub fn check(world: &World) -> Result<Summary, String> {
     let log = relay_log(world)?;
     for (number, client) in world.clients.iter().enumerate() {
         nothing_twice(world, number)?;
-        if client.is_member() {
+        if world.takes_part(number) {
             // Who joins after a wipe finds what somebody had not read by then.
             if !world.plan.wipes || number < world.plan.devices {
                 complete(world, number)?;
             }
-            if client.epoch() != world.clients[0].epoch() && world.clients[0].is_member() {
+            if client.epoch() != world.clients[0].epoch() && world.takes_part(0) {
                 return Err(format!("client {number} is in another epoch than client 0"));
             }
         }
@@ -65,7 +65,7 @@ pub fn check(world: &World) -> Result<Summary, String> {
 
 /// The relay's log: cursors from 1, without gaps, and no blob id twice.
 fn relay_log(world: &World) -> Result<BTreeMap<Cursor, StoredBlob>, String> {
-    let group = world.clients.iter().find_map(|client| client.status_group()).ok_or("no device is up")?;
+    let group = world.group().ok_or("no device is up")?;
     let mut log = BTreeMap::new();
     let mut ids = BTreeSet::new();
     let mut after = Cursor::ZERO;
@@ -86,7 +86,9 @@ fn relay_log(world: &World) -> Result<BTreeMap<Cursor, StoredBlob>, String> {
 fn nothing_twice(world: &World, number: usize) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for ((_, cursor), (sender, data)) in &world.clients[number].app.read {
-        if !seen.insert(data) && !world.clients[number].app.may_repeat.contains(data) {
+        let may_repeat =
+            |data| world.clients[number].app.may_repeat.contains(data) || world.renamed.contains(data);
+        if !seen.insert(data) && !may_repeat(data) {
             return Err(format!("client {number} read the blob at {cursor} twice"));
         }
         let pushed = world.clients.iter().any(|c| {
@@ -108,7 +110,7 @@ fn complete(world: &World, number: usize) -> Result<(), String> {
         // Of a device that was removed, only what the relay had taken before that counts, and it does not
         // help a relay that has lost it.
         let taken = |blob_id| !world.plan.wipes && client.app.acked.contains_key(blob_id);
-        let counts = |blob_id| !client.removed || taken(blob_id);
+        let counts = |blob_id| world.takes_part(other) || taken(blob_id);
         for (_, data) in client.app.promised.iter().filter(|(blob_id, _)| counts(blob_id)) {
             if !got.contains(&data) {
                 let text = String::from_utf8_lossy(&data[..data.len().min(12)]).into_owned();

@@ -296,6 +296,37 @@ fn a_wiped_relay_gets_back_rotations_too() {
 }
 
 #[test]
+fn what_others_have_seen_goes_out_as_it_was_also_for_a_relay_that_lost_it_and_under_a_new_key() {
+    let mut world = World::new(3);
+    // Device 0 never hears that the relay has taken what it pushes.
+    world.relay.lie(|say| match say.message {
+        Message::PushAck(_) | Message::PushBatchAck(_) if say.to == 0 => Vec::new(),
+        message => vec![message],
+    });
+    let pushed = [world.push(0), world.push(0)];
+    world.disconnect(0);
+    world.relay.be_honest();
+    for n in 1..3 {
+        world.relay.close(n, None);
+    }
+    world.run();
+    world.relay.wipe(9);
+    world.wait(60);
+    // The new key's maker knows how far device 0 was heard; what comes differently is another's.
+    assert!(matches!(world.remove(1, &[]), Ok(Reply::Done)));
+    world.connect(0);
+    world.wait(120);
+    for n in 1..3 {
+        let read = world.read(n);
+        assert!(pushed.iter().all(|data| read.contains(data)), "device {n}");
+    }
+    world.goes_on(&[]);
+    for n in 0..3 {
+        assert_eq!(world.alarms(n), [Event::RelayReset], "device {n}");
+    }
+}
+
+#[test]
 fn a_relay_that_is_trusted_anew_gets_back_what_it_lost() {
     let mut world = World::new(2);
     world.disconnect(1);
