@@ -7,7 +7,7 @@ import { test } from "node:test";
 import AxeBuilder from "@axe-core/playwright";
 
 import { profile, useBrowser } from "./lib/browser.mjs";
-import { Notebook } from "./lib/notebook.mjs";
+import { Notebook, quietDevice } from "./lib/notebook.mjs";
 import { Relay } from "./lib/relay.mjs";
 
 useBrowser();
@@ -32,6 +32,7 @@ for (const [look, options] of [
     const relay = await Relay.start(t);
     const context = await profile(t, { ...options, reducedMotion: "reduce" });
     const a = await Notebook.open(context, relay.url);
+    await a.page.clock.install();
     await a.state("empty");
     await looksWell(a, `${look}-1-start`);
     await a.start("Laptop");
@@ -57,6 +58,23 @@ for (const [look, options] of [
     await b.get("state").filter({ hasText: /off-?line/i }).waitFor();
     await b.get("queue").filter({ hasText: /^1 waiting$/ }).waitFor();
     await looksWell(b, `${look}-5-offline`);
+    await other.setOffline(false);
+    await a.sees("Written in the tunnel");
+
+    await quietDevice(await profile(t), (await a.invite()).link);
+    await a.device("not announced").waitFor();
+    await a.closeInvite();
+    await looksWell(a, `${look}-6-devices`);
+    await a.page.clock.fastForward(3 * 60_000);
+    await a.get("warning").waitFor();
+    await a.online();
+    await looksWell(a, `${look}-7-warning`);
+    await a.device("Phone").getByTestId("remove").click();
+    await a.get("ask-dialog").waitFor();
+    await looksWell(a, `${look}-8-question`);
+    await a.get("ask-dialog").getByRole("button", { name: "Remove" }).click();
+    await b.get("state").filter({ hasText: "Removed" }).waitFor();
+    await looksWell(b, `${look}-9-removed`);
   });
 }
 

@@ -4,12 +4,13 @@ import { Notebook } from "./data/notebook.js";
 import { Traffic } from "./data/traffic.js";
 import { DEVICE_CHARS, newId } from "./note.js";
 import * as tabs from "./tabs.js";
-import { showDevices } from "./ui/devices.js";
+import { askToRemove, showDevices } from "./ui/devices.js";
 import { $, announce, focusHeading, show, toast } from "./ui/dom.js";
 import { invitedAt, joinedBy, prepareInvites } from "./ui/invite.js";
 import { MAX_BYTES, NoteList } from "./ui/notes.js";
 import { noteFailure, showStatus } from "./ui/status.js";
-import { sentence } from "./words.js";
+import { Warnings } from "./ui/warnings.js";
+import { isGone, sentence } from "./words.js";
 
 /** For how long after an invite whoever joins is thought to come by it. */
 const INVITED_MS = 15 * 60_000;
@@ -25,10 +26,12 @@ let open = null;
 
 /** Shows the notebook of a device that is there. */
 export async function openBook(sync) {
+  // First of all: some of what they tell is told only once.
+  const warnings = new Warnings(sync);
   await tabs.enter();
   const status = sync.status();
   const { book, fresh } = await Notebook.open(status.deviceId);
-  open = new Book(sync, book, fresh && status.lastCursor > 0);
+  open = new Book(sync, book, warnings, fresh && status.lastCursor > 0);
   await open.start();
 }
 
@@ -52,13 +55,21 @@ export function wireBook() {
   $("new-note").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) open?.add();
   });
-  $("attention-action").addEventListener("click", () => open?.sync.connect().catch(() => {}));
+  $("attention-action").addEventListener("click", () => {
+    if (open && isGone(open.sync.status())) $("leave").click();
+    else open?.sync.connect().catch(() => {});
+  });
   for (const change of ["online", "offline"]) addEventListener(change, () => open?.look());
 }
 
 class Book {
   #traffic;
+  #warnings;
   #devices = [];
+  /** What devices are called; also those that are gone. */
+  #names = new Map();
+  /** A removal was told, and so is the new key that comes of it. */
+  #removal = false;
   #off = [];
   #looking = 0;
   #waiting = 0;
@@ -67,9 +78,10 @@ class Book {
   /** Everything there was has been read once. */
   #complete = false;
 
-  constructor(sync, notes, rebuild) {
+  constructor(sync, notes, warnings, rebuild) {
     this.sync = sync;
     this.notes = notes;
+    this.#warnings = warnings;
     this.dev = sync.status().deviceId.slice(0, DEVICE_CHARS);
     this.#traffic = new Traffic(sync, notes, {
       rebuild,
@@ -105,6 +117,7 @@ class Book {
 
   async stop() {
     this.#off.forEach((off) => off());
+    this.#warnings.stop();
     clearTimeout(this.#waiting);
     await this.sync.close();
     this.notes.close();
@@ -132,16 +145,28 @@ class Book {
     on("pushAcked", ({ cursor }) => this.sync.status().leader && this.#traffic.acked(cursor));
     on("pushRejected", (push) => this.#refused(push).catch((error) => this.#failed(error)));
     on("presenceChanged", () => this.#askDevices());
-    on("deviceRemoved", () => this.#askDevices());
+    on("deviceRemoved", (removed) => this.#gone(removed));
+    on("keyRotated", ({ by }) => this.#rotated(by));
+    on("relayReset", () => toast("The relay has started over. Nothing on this device is lost."));
     on("deviceJoined", (device) => this.#joined(device).catch((error) => this.#failed(error)));
     on("relayFull", ({ message }) => toast(message));
     on("historyTruncated", () => toast("Some older notes expired at the relay before this device saw them."));
     on("error", (error) => toast(sentence(error)));
   }
 
+  /** What a device is called that a note names. */
   #nameOf(dev) {
-    const device = this.#devices.find(({ deviceId }) => deviceId.startsWith(dev));
-    return device?.name ?? (dev === this.dev ? this.sync.status().name : "");
+    return this.#names.get(dev) ?? (dev === this.dev ? this.sync.status().name : "");
+  }
+
+  #knows({ deviceId, name }) {
+    if (name) this.#names.set(deviceId.slice(0, DEVICE_CHARS), name);
+  }
+
+  /** What a device is called, or else how its id begins. */
+  #called(deviceId) {
+    const dev = deviceId.slice(0, DEVICE_CHARS);
+    return this.#nameOf(dev) || `device ${dev}`;
   }
 
   #failed(error) {
@@ -164,7 +189,8 @@ class Book {
     if (this.notes.full) status.storage = "full";
     showStatus(status, this.#traffic.reading);
     this.#tryAgainWhenFull();
-    showDevices(this.#devices, status, navigator.onLine && status.connection === "online");
+    showDevices(this.#devices, status, navigator.onLine && status.connection === "online", (id, name) => this.#remove(id, name));
+    this.#warnings.show((id) => this.#called(id));
   }
 
   /** The client sees by itself when there is room again; for the notes, this does. */
@@ -182,6 +208,7 @@ class Book {
     this.#asking = true;
     try {
       this.#devices = await this.sync.devices();
+      this.#devices.forEach((device) => this.#knows(device));
       this.list.refresh();
     } catch {
       // Asked again when the connection is back.
@@ -214,7 +241,35 @@ class Book {
     this.#changed(new Set());
   }
 
-  async #joined({ name }) {
+  async #remove(deviceId, name) {
+    if (!(await askToRemove(name))) return;
+    try {
+      await this.sync.removeDevice(deviceId);
+      toast(`${name} is removed.`);
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#askDevices();
+  }
+
+  /** A device is gone: by another's hand, this one's, or its own. */
+  #gone({ deviceId, by }) {
+    this.#askDevices();
+    const { deviceId: me } = this.sync.status();
+    if (deviceId === me || by === me) return;
+    this.#removal = by !== null;
+    const name = this.#called(deviceId);
+    toast(by ? `${name} was removed by ${this.#called(by)}.` : `${name} has left.`);
+  }
+
+  #rotated(by) {
+    this.#askDevices();
+    if (by !== this.sync.status().deviceId && !this.#removal) toast(`The notebook has a new key, from ${this.#called(by)}.`);
+    this.#removal = false;
+  }
+
+  async #joined({ deviceId, name }) {
+    this.#knows({ deviceId, name });
     this.#askDevices();
     if (!joinedBy(name)) toast(`${name || "A device"} has joined.`);
     if (Date.now() - invitedAt > INVITED_MS) return;

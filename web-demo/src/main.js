@@ -6,11 +6,14 @@ import { isCode, isLink, relayOf } from "./links.js";
 import * as tabs from "./tabs.js";
 import { $, ask, focusHeading, h, onSubmit, show, toast } from "./ui/dom.js";
 import { scan } from "./ui/scan.js";
+import { forgetWarnings } from "./ui/warnings.js";
 import { watchVersions } from "./updates.js";
-import { deviceName, guessName, sentence } from "./words.js";
+import { deviceName, guessName, isGone, sentence } from "./words.js";
 
 /** Says that this browser had a device: if it is gone, the browser has deleted it. */
 const HAD_DEVICE = "sync-relay:had-device";
+/** How long the relay has to hear that this device leaves. */
+const FAREWELL_MS = 10_000;
 
 /** The client's package, once it is loaded. */
 let SyncClient = null;
@@ -151,7 +154,7 @@ async function alreadyHere() {
   invite = "";
   const leave = await ask({
     title: "This browser already has a notebook",
-    text: "A browser holds one notebook. You can keep the one that is here, or leave it and join the other. Leaving erases this browser’s copy, and notes that were not sent yet are lost.",
+    text: "A browser holds one notebook. You can keep the one that is here, or leave it and join the other. Leaving erases this browser’s copy, and notes that cannot be sent now are lost.",
     yes: "Leave it and join",
     no: "Keep this one",
   });
@@ -161,18 +164,30 @@ async function alreadyHere() {
 }
 
 async function leave() {
+  const gone = isGone(sync.status());
   const yes = await ask({
-    title: "Leave this notebook?",
-    text: "This browser’s copy and its key are erased, and notes that were not sent yet are lost. Your other devices keep everything. To come back you need an invite from one of them.",
-    yes: "Leave and erase",
-    no: "Stay",
+    title: gone ? "Erase this copy?" : "Leave this notebook?",
+    text: `This browser’s copy and its key are erased, and notes that ${gone ? "were never sent" : "cannot be sent now"} are lost. Your other devices keep everything. To come back you need a new invite.`,
+    yes: gone ? "Erase" : "Leave and erase",
+    no: gone ? "Keep it" : "Stay",
   });
   if (yes && (await eraseHere())) showStart(true);
 }
 
-/** Erases the device and its notes, in all tabs. Gives whether it worked. */
+/** Tells the others and the relay that this device leaves. Gives whether they know. */
+async function sayGoodbye() {
+  const { groupId, connection } = sync.status();
+  if (!groupId || isGone(sync.status())) return true;
+  if (connection !== "online" || !navigator.onLine) return false;
+  const late = new Promise((resolve) => setTimeout(resolve, FAREWELL_MS, false));
+  return Promise.race([sync.leave().then(() => true, () => false), late]);
+}
+
+/** Leaves, and erases the device and its notes, in all tabs. Gives whether that worked. */
 async function eraseHere() {
+  $("starting-text").textContent = "Leaving…";
   show("starting", "starting");
+  const known = await sayGoodbye();
   await closeBook();
   sync = null;
   try {
@@ -186,8 +201,10 @@ async function eraseHere() {
     return false;
   }
   localStorage.removeItem(HAD_DEVICE);
+  forgetWarnings();
   delete document.documentElement.dataset.sync;
   evicted = false;
+  if (!known) toast("Your other devices could not be told. Remove this one there.", { seconds: 0 });
   return true;
 }
 

@@ -108,6 +108,19 @@ export function left(ms) {
   return minutes > 1 ? `${minutes} minutes left` : "less than a minute left";
 }
 
+const STAYS = "What it has stays here, and nothing new comes.";
+/** Why a device is in its notebook no more, by the code of what stopped it: a word, and what happened. */
+const GONE = {
+  REMOVED: ["Removed", "This device was removed from the notebook."],
+  DEVICE_REVOKED: ["Removed", "The relay says that this device was removed from the notebook."],
+  LEFT: ["Left", "This device has left the notebook."],
+  GROUP_DELETED: ["Deleted", "The relay says that this notebook was deleted, for all devices."],
+  DEVICE_EXPIRED: ["Forgotten", "This device was away for so long that the relay has forgotten it."],
+};
+
+/** Whether a device is in its notebook no more, for good. */
+export const isGone = ({ connection, stopped }) => connection === "stopped" && Object.hasOwn(GONE, stopped?.code);
+
 /**
  * The state of the connection in a word and a sentence. `tried`: an attempt has failed since it was last there.
  * `reading`: whether notes are coming in.
@@ -122,6 +135,7 @@ export function situation(status, { onLine, tried, reading }) {
   }
   switch (status.connection) {
     case "stopped":
+      if (isGone(status)) return say("attention", GONE[status.stopped.code][0], `${GONE[status.stopped.code][1]} ${STAYS}`);
       return say("attention", "Needs attention", status.stopped?.message ?? "");
     case "online":
       return reading && status.maxCursor - status.lastCursor > 20
@@ -135,3 +149,44 @@ export function situation(status, { onLine, tried, reading }) {
         : say("connecting", "Connecting");
   }
 }
+
+const LIAR = "Ask whoever runs it, or move to another relay.";
+
+const CHAIN = { missing: "is missing here", altered: "was changed", reordered: "came in another order", repeated: "came twice" };
+
+const REFUSED = {
+  unreadable: (who) => `Something that came from ${who} does not open, so it is not shown: it was changed on the way.`,
+  notAMember: () => "Something came from a device that none of yours has announced, so it is not shown.",
+  afterRemoval: (who) => `Something came from ${who} under a key that is no longer used, so it is not shown.`,
+};
+
+/** What each kind of warning says, and the word for what can be done about it. */
+const WARNINGS = {
+  unknownDevice: (who) => [
+    `None of your devices has announced ${who}, which is at the relay. If you are not adding it just now, remove it.`,
+    "Remove it",
+  ],
+  inviteMisused: () => [
+    "Somebody took an invite and did not join, so they may read along. A new key shuts them out.",
+    "Change the key",
+  ],
+  restoreWaits: () => [
+    "The relay lost its notes for the second time within a day, so nothing is sent to it. Find out why, then send again what is here.",
+    "Send again",
+  ],
+  chainBroken: (who, how) => [
+    `Something that ${who} sent ${CHAIN[how]}. The relay is to blame, unless the data of ${who} was copied.`,
+  ],
+  forked: (who) => [`The relay shows ${who} another notebook than this device. ${LIAR}`],
+  blobRefused: (who, how) => [REFUSED[how](who)],
+  rotationRefused: (who) => [`What came from ${who} as a new key of the notebook is none. Nothing has changed. ${LIAR}`],
+  rotationWithheld: () => [
+    "The relay says that the notebook has a new key, and does not show it. Compare the key below the devices with another device’s.",
+  ],
+};
+
+/** The events that are warnings. */
+export const warningKinds = Object.keys(WARNINGS);
+
+/** What a warning says, and the word on its button, if something can be done. `nameOf`: what a device is called. */
+export const warning = ({ kind, device, how }, nameOf) => WARNINGS[kind](nameOf(device), how);

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isCode, isLink, relayOf } from "../src/links.js";
-import { SHOWN_CHARS, count, deviceName, excerpt, guessName, heading, left, sentence, since, situation, title, when, whole } from "../src/words.js";
+import { settled, without, withWarning } from "../src/ui/warnings.js";
+import {
+  SHOWN_CHARS, count, deviceName, excerpt, guessName, heading, isGone, left, sentence, since, situation, title, warning, warningKinds, when, whole,
+} from "../src/words.js";
 
 test("long notes are cut at lines and characters, never in one", () => {
   assert.deepEqual(excerpt("short"), { shown: "short", more: false });
@@ -50,6 +53,70 @@ test("the state of the connection has a word", () => {
   assert.equal(say({ connection: "stopped", stopped: { message: "Removed." } }).detail, "Removed.");
   assert.equal(say({ connection: "off", groupId: null }).kind, "idle");
   assert.equal(say({ storage: "full" }).kind, "attention");
+});
+
+test("a device that is in its notebook no more says so, and keeps what it has", () => {
+  const stopped = (code) => ({ connection: "stopped", storage: "ok", groupId: "g", stopped: { code, message: "m" } });
+  for (const code of ["REMOVED", "DEVICE_REVOKED", "LEFT", "GROUP_DELETED", "DEVICE_EXPIRED"]) {
+    assert.ok(isGone(stopped(code)), code);
+    const { kind, label, detail } = situation(stopped(code), { onLine: false, tried: true, reading: false });
+    assert.equal(kind, "attention");
+    assert.notEqual(label, "Needs attention");
+    assert.match(detail, /^[A-Z].*\. What it has stays here, and nothing new comes\.$/);
+  }
+  for (const code of ["RELAY_KEY_CHANGED", "UNAUTHENTICATED", "constructor"]) assert.ok(!isGone(stopped(code)), code);
+  assert.ok(!isGone({ connection: "online", stopped: null }));
+  // A relay may say that it was removed; only a verified rotation says it by itself.
+  assert.match(situation(stopped("DEVICE_REVOKED"), { onLine: true }).detail, /^The relay says/);
+});
+
+/** Every event that is a warning, in every way that it can come. */
+const EVENTS = [
+  ["unknownDevice", { deviceId: "p" }],
+  ["inviteMisused", {}],
+  ["restoreWaits", {}],
+  ...["missing", "altered", "reordered", "repeated"].map((how) => ["chainBroken", { sender: "p", cursor: 7, how, from: 1, to: 2 }]),
+  ["forked", { witness: "p", cursor: 7 }],
+  ...["unreadable", "notAMember", "afterRemoval"].map((why) => ["blobRefused", { cursor: 7, sender: "p", why }]),
+  ["rotationRefused", { cursor: 7, sender: "p" }],
+  ["rotationWithheld", { epoch: 3 }],
+];
+
+test("every warning is a plain sentence, with a button where something can be done", () => {
+  const nameOf = (device) => ({ p: "Phone" })[device];
+  const said = EVENTS.map(([kind, detail]) => [kind, warning(withWarning([], kind, detail)[0], nameOf)]);
+  for (const [kind, [text]] of said) {
+    assert.match(text, /^[A-Z].*\.$/, kind);
+    assert.doesNotMatch(text, /undefined|null/, kind);
+  }
+  assert.equal(new Set(said.map(([, [text]]) => text)).size, EVENTS.length, "each says something else");
+  assert.deepEqual(new Set(said.map(([kind]) => kind)), new Set(warningKinds));
+  const doable = said.filter(([, [, action]]) => action).map(([kind, [, action]]) => [kind, action]);
+  assert.deepEqual(doable, [["unknownDevice", "Remove it"], ["inviteMisused", "Change the key"], ["restoreWaits", "Send again"]]);
+  const nameless = new Set(["inviteMisused", "restoreWaits", "rotationWithheld"]);
+  const named = said.filter(([kind, [text]]) => !nameless.has(kind) && !text.includes("Phone"));
+  assert.deepEqual(named.map(([, [text]]) => text).filter((text) => !text.includes("none of yours")), []);
+});
+
+test("a relay cannot fill the page with warnings", () => {
+  let list = [];
+  for (let n = 0; n < 100; n += 1) {
+    for (const [kind, detail] of EVENTS) {
+      list = withWarning(list, kind, { ...detail, ...Object.fromEntries(["deviceId", "sender", "witness"].filter((key) => detail[key]).map((key) => [key, `${n % 50}`])) });
+    }
+  }
+  assert.ok(list.length <= 3 * warningKinds.length, `${list.length} warnings`);
+  const keys = list.map(({ kind, device }) => `${kind} ${device}`);
+  assert.equal(new Set(keys).size, keys.length, "one of a kind about a device");
+  for (const kind of warningKinds) assert.ok(list.some((one) => one.kind === kind), `${kind} is not crowded out`);
+});
+
+test("warnings go when they are dismissed, and some with a new key", () => {
+  const list = EVENTS.reduce((list, [kind, detail]) => withWarning(list, kind, detail), []);
+  const kinds = (list) => list.map(({ kind }) => kind);
+  assert.deepEqual(kinds(without(list, { kind: "forked", device: "p" })), kinds(list).filter((kind) => kind !== "forked"));
+  assert.deepEqual(without(list, { kind: "forked", device: "q" }), list);
+  assert.deepEqual(kinds(settled(list)), ["restoreWaits", "chainBroken", "forked", "blobRefused", "rotationRefused"]);
 });
 
 test("when something was", () => {

@@ -57,12 +57,35 @@ export class Notebook {
     await this.page.getByRole("button", { name: "Save" }).click();
   }
 
+  /** The row of a device. */
+  device(text) {
+    return this.get("device").filter({ hasText: text });
+  }
+
+  async remove(name) {
+    await this.device(name).getByRole("button", { name: `Remove ${name}` }).click();
+    await this.get("ask-dialog").getByRole("button", { name: "Remove" }).click();
+  }
+
+  async leave() {
+    await this.get("leave").click();
+    await this.get("ask-dialog").getByRole("button", { name: "Leave and erase" }).click();
+    await this.state("empty");
+  }
+
   note(text) {
     return this.get("notes").getByRole("listitem").filter({ hasText: text });
   }
 
   async sees(...texts) {
     for (const text of texts) await this.note(text).first().waitFor();
+  }
+
+  /** Writes a note, and waits until the relay has it. */
+  async send(text) {
+    await this.write(text);
+    await this.sees(text);
+    await this.note(text).getByTestId("unsent").waitFor({ state: "detached" });
   }
 
   async online() {
@@ -72,6 +95,23 @@ export class Notebook {
   async nothingQueued() {
     await this.get("queue").filter({ hasText: /^0 waiting$/ }).waitFor();
   }
+}
+
+/** A device that takes an invite, says hello to the relay (two messages of the handshake, and one that proves that it has the
+ *  key), and nothing to anybody else. */
+export async function quietDevice(context, link) {
+  const page = await context.newPage();
+  await page.routeWebSocket(/\/sync$/, (socket) => {
+    const relay = socket.connectToServer();
+    let sent = 0;
+    socket.onMessage((message) => {
+      sent += 1;
+      if (sent <= 3) relay.send(message);
+    });
+  });
+  await page.goto(link);
+  await page.getByTestId("join-name").fill("Quiet");
+  await page.getByTestId("join-button").click();
 }
 
 /** Two profiles of one notebook, the second joined by link. */

@@ -56,6 +56,11 @@ export class Relay {
     if (!health.ok) throw new Error(`the relay is not well: ${health.status}`);
   }
 
+  /** A command about its database. */
+  async command(...args) {
+    await promisify(execFile)(join(programs, "sync-relay"), [...args, "--data", this.folder], { env: { ...process.env, ...this.env } });
+  }
+
   /** SIGKILL. */
   async kill() {
     this.process.kill("SIGKILL");

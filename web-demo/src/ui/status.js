@@ -1,6 +1,6 @@
 // The bar at the lower edge, and the notice above the notes when somebody has to do something.
 
-import { sentence, situation } from "../words.js";
+import { isGone, sentence, situation } from "../words.js";
 import { $, announce } from "./dom.js";
 
 let last = "";
@@ -35,12 +35,16 @@ export function noteFailure() {
 }
 
 function showAttention(now, status) {
+  const gone = isGone(status);
   $("attention").hidden = now.kind !== "attention";
+  $("invite").hidden = gone;
+  // What was begun there stays to be read.
+  $("compose").hidden = gone && !$("new-note").value;
   if (now.kind !== "attention") return;
   $("attention").querySelector("p").textContent = sentence(now.detail);
   const changed = status.stopped?.code === "RELAY_KEY_CHANGED";
   $("attention-action").hidden = status.storage === "full" || changed;
-  $("attention-action").textContent = "Try again";
+  $("attention-action").textContent = gone ? "Erase and start again" : "Try again";
 }
 
 function showProgress(status, reading) {
