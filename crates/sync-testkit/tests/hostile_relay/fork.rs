@@ -114,6 +114,25 @@ fn a_joiner_that_is_given_another_store_than_its_inviter_is_told() {
 }
 
 #[test]
+fn a_log_that_the_inviter_saw_in_another_order_is_a_fork() {
+    let mut world = World::new(2);
+    world.push(0);
+    let at = world.relay.newest();
+    world.push(1);
+    world.relay.lie_about_log(move |to, mut log| {
+        if to == 2 {
+            let index = log.iter().position(|blob| blob.cursor == at).unwrap();
+            log.swap(index, index + 1);
+            renumber(&mut log);
+        }
+        log
+    });
+    let joiner = world.join(0);
+    let is = forked(&world, 0);
+    says(&mut world, joiner, is);
+}
+
+#[test]
 fn a_log_that_ends_before_what_the_inviter_saw_is_a_fork() {
     let mut world = World::new(2);
     world.push(0);

@@ -1,6 +1,6 @@
 //! The removed device, with all keys that it ever had and a relay that helps it.
 
-use sync_e2ee::{Content, Control, Kind, Place};
+use sync_e2ee::{Content, Control, Kind, Place, RosterEntry};
 use sync_engine::{Break, Command, Event, Refused, Reply, StopReason};
 use sync_testkit::liar::{Forger, PLAIN, Plan, World, renumber};
 use sync_types::wire::encode;
@@ -366,6 +366,25 @@ fn its_own_rotation_is_refused_by_whoever_knows_the_real_one() {
         assert_eq!(world.devices[n].engine.status().epoch, Some(1));
     }
     world.goes_on(&[2]);
+}
+
+#[test]
+fn an_old_rotation_that_it_has_made_over_is_refused_by_whoever_joins() {
+    let mut world = World::new(3);
+    world.push(1);
+    world.remove(0, &[]).unwrap();
+    let mut forger = world.forger(2);
+    world.remove(0, &[2]).unwrap();
+    // The epoch's real key, in other words: nothing that members said before it counts.
+    let roster = forger.roster().into_iter().map(|entry| RosterEntry { tips: Vec::new(), ..entry }).collect();
+    let (blob_id, next) = (forger.blob_id(), forger.secrets[&1].clone());
+    let rotation = forger.rotate_to(&next, 0, blob_id, roster);
+    let at = rotation_at(&world);
+    let entry = world.relay.log.iter_mut().find(|entry| entry.cursor == at).unwrap();
+    (entry.blob_id, entry.sender_id, entry.payload) = (blob_id, forger.id(), Some(rotation.encode()));
+    let joiner = world.join(0);
+    let is = |event: &Event| *event == Event::RotationRefused { cursor: at, sender: forger.id() };
+    says(&mut world, joiner, is);
 }
 
 /// The one thing that a removed device and a relay can do: keep a device that has not seen the removal.
