@@ -223,8 +223,10 @@ impl Engine {
             let expires = self.sent.rows.get(index).map_or(UnixMs(0), |kept| kept.sent.expires);
             if expires.0 != 0 && expires <= self.now.unix {
                 self.drop_sent(index);
-            } else if let Some(kept) = self.sent.pop(index) {
-                self.store([SentRow::delete(kept.position)]);
+            } else if let Some(mut kept) = self.sent.pop(index) {
+                // It may have come back as it was once before, to a log that had not ended the epoch yet.
+                kept.row.fixed = false;
+                self.store([SentRow::delete(kept.position), kept.row.change(kept.position)]);
                 self.outbox.put_back(vec![kept]);
                 self.outbox.restart_due = true;
             }

@@ -433,6 +433,7 @@ impl World {
                     // Not everybody has heard of everybody else yet.
                     (Asked::Rotate, Err(EngineError::NoSuchDevice(_))) => {}
                     (Asked::Rotate, Err(EngineError::Unreachable | EngineError::NotConnected)) => {}
+                    (Asked::Rotate, Err(EngineError::Refused { code: ErrorCode::RateLimited, .. })) => {}
                     (
                         _,
                         Err(
