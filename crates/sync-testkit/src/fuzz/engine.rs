@@ -4,7 +4,8 @@
 //! The input says what the apps want, what the relay says and which of its answers are lies, what becomes
 //! of connections, disks and power, and how much time passes. Whatever that is: no app is given what its
 //! sender did not push, or the same twice; no plain text reaches the relay; cursors and epochs go one way;
-//! what is stored can be opened, and does not grow by what a relay merely claims.
+//! every command is answered, once; what is stored can be opened, and does not grow by what a relay merely
+//! claims.
 
 mod lies;
 mod watch;
@@ -13,7 +14,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use sync_e2ee::{Kind, Place};
-use sync_engine::{Command, Input};
+use sync_engine::{Command, CommandId, Input};
 use sync_types::{
     BlobHash, BlobId, ChainId, Cursor, ErrorCode, InviteKey, LookupKey, Message, RelaySecret, UnixMs,
 };
@@ -36,6 +37,8 @@ struct Play {
     lies: Rc<RefCell<Lies>>,
     thief: Forger,
     watch: [Watch; DEVICES],
+    /// What was asked of each device since its power went.
+    asked: [Vec<CommandId>; DEVICES],
 }
 
 thread_local! {
@@ -68,7 +71,7 @@ pub fn client_engine(input: &[u8]) {
     world.relay.helps_removed = true;
     world.relay.any_after = true;
     let watch = [0, 1].map(|n| Watch::new(&world.devices[n]));
-    let mut play = Play { world, lies, thief, watch };
+    let mut play = Play { world, lies, thief, watch, asked: [const { Vec::new() }; DEVICES] };
     for n in 0..DEVICES {
         play.world.connect(n);
     }
@@ -106,6 +109,7 @@ impl Play {
             }
             12 => {
                 self.watch[n].loses_power(&self.world.devices[n]);
+                self.asked[n].clear();
                 self.world.restart(n);
             }
             13 => {
@@ -161,7 +165,10 @@ impl Play {
             },
         };
         self.watch[n].asked(&command);
-        self.world.command(n, command);
+        // Whoever waits for an empty outbox may wait for ever.
+        let may_wait = matches!(command, Command::Flush);
+        let id = self.world.command(n, command);
+        self.asked[n].extend((!may_wait).then_some(id));
     }
 
     /// The relay does something to its log, or to itself.
@@ -243,17 +250,25 @@ impl Play {
         watch::bounded(&self.world, input);
     }
 
-    /// Nothing wrong has reached an app, and what is stored can be opened.
+    /// Nothing wrong has reached an app, nobody waits for an answer, and what is stored can be opened.
     fn end(mut self) {
         self.world.relay.be_honest();
+        let lost = [0, 1].map(|n| self.world.devices[n].unwritten());
+        for (n, asked) in self.asked.iter().enumerate() {
+            if lost[n] == 0 {
+                self.world.disconnect(n);
+                for id in asked {
+                    assert!(self.world.devices[n].reply(*id).is_some(), "{id:?} was never answered");
+                }
+            }
+        }
         if let Err(why) = self.world.verdict() {
             // After a power cut that lost what was being written, an app may be shown a page again.
             let forgave = why.ends_with("twice") && self.watch.iter().any(Watch::has_lost_writes);
             assert!(forgave, "{why}");
         }
-        for n in 0..DEVICES {
+        for (n, lost) in lost.into_iter().enumerate() {
             let before = self.world.devices[n].engine.status();
-            let lost = self.world.devices[n].unwritten();
             self.world.devices[n].restart();
             let after = self.world.devices[n].engine.status();
             assert_eq!(

@@ -5,13 +5,15 @@ use sync_types::{Cursor, Epoch};
 
 use crate::liar::{Device, World};
 
-/// Rows that a device may keep for each byte of an input, in bytes: a change of one byte can bring a blob,
-/// and what is known of a device is kept for each of them.
-const ROWS_PER_BYTE: usize = 4 * 1024;
+/// Rows that a device may keep for each byte of an input, in bytes: a push is three bytes of a script, and
+/// some hundred of the outbox.
+const ROWS_PER_BYTE: usize = 512;
 /// Rows that a device may keep besides, in bytes.
-const ROWS_BESIDES: usize = 256 * 1024;
-/// What a device may send for each byte of an input, in messages.
-const SENT_PER_BYTE: usize = 64;
+const ROWS_BESIDES: usize = 64 * 1024;
+/// What devices may send for each byte of an input, in messages.
+const SENT_PER_BYTE: usize = 16;
+/// What they may send besides.
+const SENT_BESIDES: usize = 500;
 
 /// One device, from step to step.
 #[derive(Debug)]
@@ -70,6 +72,6 @@ pub(super) fn bounded(world: &World, input: usize) {
         let most = ROWS_BESIDES + ROWS_PER_BYTE * input;
         assert!(rows <= most, "{rows} bytes of rows after an input of {input}");
     }
-    let (sent, most) = (world.relay.heard.len(), 1_000 + SENT_PER_BYTE * input);
+    let (sent, most) = (world.relay.heard.len(), SENT_BESIDES + SENT_PER_BYTE * input);
     assert!(sent <= most, "{sent} messages were sent for an input of {input}");
 }

@@ -100,6 +100,8 @@ pub(super) struct Bed {
     pub(super) connections: usize,
     pub(super) bystander: SessionNo,
     pub(super) seen: Seen,
+    /// Writes that each peer was let do, but for those that are free.
+    pub(super) served: [u64; PEERS],
     queue: VecDeque<(Waiting, WriteOp)>,
     draws: u8,
 }
@@ -128,6 +130,7 @@ impl Bed {
             connections: 0,
             bystander,
             seen: Seen::default(),
+            served: [0; PEERS],
             queue: VecDeque::new(),
             draws: 0,
         };

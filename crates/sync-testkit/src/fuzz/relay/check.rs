@@ -26,7 +26,7 @@ pub(super) struct Seen {
 
 impl Bed {
     /// A session asks for nothing but what is its device's own, and a stranger for no write at all.
-    pub(super) fn check_write(&self, at: usize, op: &WriteOp) {
+    pub(super) fn check_write(&mut self, at: usize, op: &WriteOp) {
         assert_ne!(at, STRANGER, "a stranger reaches the writer: {op:?}");
         let blob_fits = |blob: &NewBlob| blob.payload.len() <= policy().max_blob_size as usize;
         let (of, by) = match op {
@@ -51,6 +51,12 @@ impl Bed {
             | WriteOp::Cleanup(_) => panic!("a session has no business with {op:?}"),
         };
         self.check_own(at, of, by);
+        if !matches!(op, WriteOp::Admit(_) | WriteOp::Acknowledge(_)) {
+            self.served[at] += 1;
+            let burst = u64::from(policy().messages_per_minute);
+            let most = burst + 1 + self.now.mono.0.saturating_mul(burst) / 60_000;
+            assert!(self.served[at] <= most, "{} writes, and {most} are allowed by now", self.served[at]);
+        }
     }
 
     pub(super) fn check_read(&self, at: usize, op: &ReadOp) {
