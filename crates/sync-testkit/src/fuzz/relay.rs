@@ -125,9 +125,15 @@ fn honest(bed: &Bed, script: &mut Script<'_>, at: usize) -> Message {
 }
 
 fn push(script: &mut Script<'_>) -> Push {
-    let ttl = [None, Some(0), Some(1), Some(u32::from(script.byte()))][script.below(4)];
-    let payload = vec![script.byte(); usize::from(script.u16() % 4096)];
-    Push { blob_id: blob_id(script), payload, ttl }
+    let blob_id = blob_id(script);
+    let ttl = match script.below(4) {
+        0 => None,
+        1 => Some(0),
+        2 => Some(1),
+        _ => Some(u32::from(script.byte())),
+    };
+    let (byte, len) = (script.byte(), usize::from(script.u16() % 4096));
+    Push { blob_id, payload: vec![byte; len], ttl }
 }
 
 /// Few ids, so that they come again.

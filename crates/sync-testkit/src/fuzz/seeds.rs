@@ -162,12 +162,14 @@ pub(super) fn relay_session() -> Vec<Vec<u8>> {
         [
             enter(0),
             enter(1),
-            vec![0, 2, 3, 2, 0, 3, 0, 9, 0, 30, 1, 4, 1, 0, 9, 0, 30, 0, 15],
+            vec![0, 2, 3, 2, 3, 0, 9, 0, 30, 4, 1, 9, 0, 30, 0, 15],
             vec![0, 2, 7, 3],
             vec![0, 2, 10, 1, 0, 0, 15],
             vec![0, 13, 255, 255, 16, 0, 14, 3, 3, 3, 3, 3, 3, 3],
         ]
         .concat(),
+        // A device that has acknowledged something comes back with less.
+        [enter(0), push(0, 1, 9), vec![0, 15, 0, 2, 6, 1, 0, 15, 0, 0, 2, 0, 0, 15]].concat(),
         // The whole group goes; a device leaves; storage fails; the relay goes down.
         [enter(0), push(0, 1, 9), vec![0, 15, 0, 2, 11, 0, 0, 15], enter(0)].concat(),
         [enter(0), enter(1), vec![1, 2, 11, 1, 1, 15, 0, 2, 9], push(0, 3, 9), vec![0, 12, 0]].concat(),
