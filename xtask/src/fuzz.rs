@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if options.seeds {
         show(&mut cargo(["run", "--quiet", "--package", "sync-testkit", "--bin", "fuzz-seeds"]))?;
     }
-    show(cargo_fuzz("build")?.args(["--sanitizer", "none"]))?;
+    show(&mut cargo_fuzz("build")?)?;
     let mut sound = true;
     for target in &targets {
         sound &= run_one(target, options.seconds)?;
@@ -66,10 +66,10 @@ fn ensure_tools() -> Result<()> {
 }
 
 /// A cargo-fuzz command of the nightly compiler's. The workspace has no unsafe code, so an address
-/// sanitizer would only look at other people's crates, at half the speed: the commands say so themselves.
+/// sanitizer would only watch other people's crates, and cost time.
 fn cargo_fuzz(subcommand: &str) -> Result<Command> {
     let mut command = Command::new("rustup");
-    command.args(["run", "nightly", "cargo", "fuzz", subcommand]).current_dir(root());
+    command.args(["run", "nightly", "cargo", "fuzz", subcommand, "--sanitizer", "none"]).current_dir(root());
     command.arg("--target-dir").arg(target_dir()?.join("fuzz"));
     Ok(command)
 }
@@ -107,7 +107,7 @@ fn run_one(target: &str, seconds: u64) -> Result<bool> {
     let artifacts = committed(target, "artifacts");
     let before = files(&artifacts);
     let mut command = cargo_fuzz("run")?;
-    command.args(["--sanitizer", "none", target]).arg(found(target)?);
+    command.arg(target).arg(found(target)?);
     let committed = ["corpus", "regressions"].map(|what| committed(target, what));
     command.args(committed.iter().filter(|dir| dir.is_dir()));
     command.arg("--").arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={MAX_LEN}"));
@@ -144,8 +144,10 @@ fn explain(target: &str, said: &[String], before: &[PathBuf]) {
     let artifacts = files(&committed(target, "artifacts"));
     let new: Vec<_> = artifacts.iter().filter(|path| !before.contains(path)).collect();
     let what = said.iter().position(|line| line.contains("panicked at") || line.contains("ERROR: libFuzzer"));
-    let what = what.map_or(said.len().saturating_sub(20), |at| at);
-    said[what..].iter().take(3).for_each(|line| println!("    {line}"));
+    said[what.unwrap_or(said.len().saturating_sub(3))..]
+        .iter()
+        .take(3)
+        .for_each(|line| println!("    {line}"));
     let root = root();
     for path in new {
         let path = path.strip_prefix(&root).unwrap_or(path).display();
@@ -165,7 +167,7 @@ fn keep(target: &str) -> Result<()> {
         fs::copy(&path, corpus.join(name))?;
     }
     let mut command = cargo_fuzz("cmin")?;
-    command.args(["--sanitizer", "none", target]).arg(&corpus);
+    command.arg(target).arg(&corpus);
     // How often something is reached does not count, or there would be ten times as many.
     command.args(["--", "-use_counters=0"]).arg(format!("-max_len={MAX_LEN}"));
     output(&mut command)?;
