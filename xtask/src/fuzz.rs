@@ -3,6 +3,7 @@
 //! New inputs go to the target folder, never into what is committed: `--keep` takes over those that reach
 //! something new. What is committed is replayed by the ordinary tests, on any compiler.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{cargo, output, root, show, target_dir};
 
+/// Most inputs of a target that are committed: the tests take them all, each time.
+const MAX_KEPT: usize = 299;
 /// Longest input, in bytes: longer ones find nothing more, slowly.
 const MAX_LEN: usize = 4096;
 /// Longest time for one input, in seconds.
@@ -134,9 +137,10 @@ fn run_one(target: &str, seconds: u64) -> Result<bool> {
 
 /// A number of libFuzzer's final statistics: `stat::name: 17`.
 fn stat(said: &[String], name: &str) -> Option<u64> {
-    said.iter().find_map(|line| {
-        line.strip_prefix("stat::")?.strip_prefix(name)?.split(':').nth(1)?.trim().parse().ok()
-    })
+    let number = |line: &String| {
+        line.strip_prefix("stat::")?.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok()
+    };
+    said.iter().find_map(number)
 }
 
 /// Says what was found, and what to do with it.
@@ -168,10 +172,15 @@ fn keep(target: &str) -> Result<()> {
     }
     let mut command = cargo_fuzz("cmin")?;
     command.arg(target).arg(&corpus);
-    // How often something is reached does not count, or there would be ten times as many.
-    command.args(["--", "-use_counters=0"]).arg(format!("-max_len={MAX_LEN}"));
+    // How often something is reached does not count, and few inputs that reach much are better than many.
+    command.args(["--", "-use_counters=0", "-set_cover_merge=1"]).arg(format!("-max_len={MAX_LEN}"));
     output(&mut command)?;
-    let kept = files(&corpus);
+    let mut kept = files(&corpus);
+    kept.sort_by_cached_key(|path| Reverse(path.metadata().map_or(0, |metadata| metadata.len())));
+    // The shortest reach least.
+    for path in kept.drain(kept.len().min(MAX_KEPT)..) {
+        fs::remove_file(path)?;
+    }
     let bytes: u64 = kept.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
     ensure!(!kept.is_empty(), "nothing is left of fuzz/corpus/{target}");
     println!("{target:16} {:>10} inputs kept, {bytes} bytes", kept.len());
