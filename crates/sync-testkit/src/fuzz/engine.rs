@@ -276,8 +276,10 @@ impl Play {
                 (after.device_id, after.group_id.is_some())
             );
             if lost == 0 {
-                assert_eq!((before.epoch, before.pending_push), (after.epoch, after.pending_push));
-                assert_eq!(before.last_cursor, after.last_cursor);
+                assert_eq!(before.epoch, after.epoch);
+                // A reset that was not followed to its end is found out anew when the relay is met.
+                assert!(before.last_cursor <= after.last_cursor);
+                assert!(before.pending_push >= after.pending_push);
             }
         }
     }
