@@ -4,6 +4,7 @@
 //! - `cargo xtask wasm` builds the browser's client, as an npm package.
 //! - `cargo xtask page` puts the page together that a relay carries, the client included.
 //! - `cargo xtask bench-page` measures how long a person waits for it.
+//! - `cargo xtask fuzz` looks for inputs that break something.
 //! - `cargo xtask demo` shows the product working in one terminal and a half.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -11,6 +12,7 @@ mod assemble;
 mod browser;
 mod ci;
 mod demo;
+mod fuzz;
 mod laws;
 mod page;
 mod reader;
@@ -46,6 +48,8 @@ enum Command {
     Page,
     /// Measure how long a person waits for the page, in a browser
     BenchPage,
+    /// Look for inputs that break something, with cargo-fuzz and a nightly compiler
+    Fuzz(fuzz::Options),
     /// Start a relay in a temporary folder and pair a device with it
     Demo {
         /// Play both devices, check what arrives, and exit
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Wasm => page::build_wasm().map(|_| true),
         Command::Page => assemble::build().map(|_| true),
         Command::BenchPage => browser::bench(),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Demo { check: true } => demo::check().map(|()| true),
         Command::Demo { check: false } => demo::show_and_wait().map(|()| true),
     };

@@ -248,6 +248,9 @@ impl Session {
 
     /// The relay goes down: what storage has under way is still answered, nothing new is taken.
     pub fn handle_shutdown(&mut self, now: Now) {
+        if self.is_closed() {
+            return;
+        }
         if let Phase::Ready(member) = &mut self.phase
             && member.queue.drain()
         {

@@ -71,6 +71,19 @@ impl World {
         world
     }
 
+    /// The same world after the power went everywhere: what was stored is there, nobody is on-line, and
+    /// the relay is honest.
+    pub fn after_power_cut(&self) -> Self {
+        Self {
+            devices: self.devices.iter().map(Device::restarted).collect(),
+            relay: self.relay.restarted(),
+            number: self.number,
+            ms: self.ms,
+            pushed: self.pushed.clone(),
+            pushes: self.pushes,
+        }
+    }
+
     fn add_device(&mut self) -> usize {
         let number = self.devices.len();
         let url = "https://relay.example".parse().expect("an address");
@@ -125,14 +138,26 @@ impl World {
 
     /// The same, for so many seconds.
     pub fn push_for(&mut self, n: usize, ttl: Option<u32>) -> Vec<u8> {
-        self.pushes += 1;
-        let data = [PLAIN, format!("{} of device {n}", self.pushes).as_bytes()].concat();
-        self.pushed.insert((self.id(n), data.clone()));
-        let command = Command::Push { data: Zeroizing::new(data.clone()), ttl, token: None };
-        match self.ask(n, command) {
-            Ok(Reply::Queued(_)) => data,
+        let (id, data) = self.try_push(n, ttl);
+        match self.devices[n].reply(id) {
+            Some(Ok(Reply::Queued(_))) => data,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The same, whatever becomes of it.
+    pub fn try_push(&mut self, n: usize, ttl: Option<u32>) -> (CommandId, Vec<u8>) {
+        let data = self.new_data(self.id(n), n);
+        let push = Command::Push { data: Zeroizing::new(data.clone()), ttl, token: None };
+        (self.command(n, push), data)
+    }
+
+    /// Something new that may be read as a device's, for whoever pushes that himself.
+    pub fn new_data(&mut self, sender: DeviceId, n: usize) -> Vec<u8> {
+        self.pushes += 1;
+        let data = [PLAIN, format!("{} of device {n}", self.pushes).as_bytes()].concat();
+        self.pushed.insert((sender, data.clone()));
+        data
     }
 
     /// An app reads whatever there is, and keeps it; what was new to it. Some, when the device would
@@ -158,6 +183,18 @@ impl World {
     pub fn remove(&mut self, by: usize, whom: &[usize]) -> Result<Reply, EngineError> {
         let remove = whom.iter().map(|n| self.id(*n)).collect();
         self.ask(by, Command::Rotate { remove, keep_history: true })
+    }
+
+    /// Something comes in at a device.
+    pub fn input(&mut self, n: usize, input: Input) {
+        self.devices[n].input(now(self.ms), input);
+        self.run();
+    }
+
+    /// A device's disk does what waits for it.
+    pub fn write(&mut self, n: usize) {
+        self.devices[n].write_all(now(self.ms));
+        self.run();
     }
 
     /// A command that is answered at once.

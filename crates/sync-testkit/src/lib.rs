@@ -4,7 +4,9 @@
 //! - [`store_contract`]: what every store must do, as one function.
 //! - [`sim`]: engines, a relay and the network between them on a virtual clock.
 //! - [`liar`]: engines opposite a relay that lies.
+//! - [`fuzz`]: what holds of any bytes whatsoever.
 
+pub mod fuzz;
 pub mod liar;
 mod memory_store;
 pub mod sim;

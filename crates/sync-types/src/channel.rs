@@ -32,12 +32,12 @@ mod resolver;
 
 pub use keys::{DeviceSecret, RelaySecret};
 pub use one_way::{ONE_WAY_OVERHEAD, open_one_way, seal_one_way};
+pub use records::Assembler;
 
 use snow::{Builder, HandshakeState, TransportState};
 
 use crate::ids::{DeviceId, RelayKey};
 use crate::limits::{MAX_NOISE_MESSAGE, MAX_UNAUTHENTICATED, NOISE_PROLOGUE};
-use records::Assembler;
 
 const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_BLAKE2s";
 

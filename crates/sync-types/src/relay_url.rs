@@ -90,7 +90,11 @@ impl FromStr for RelayUrl {
         if !is_host(&host) {
             return Err(RelayUrlError::NotAUrl);
         }
+        // `http` takes letters of any script in a path, and control characters beyond ASCII, which a terminal obeys.
         let path = uri.path().trim_end_matches('/');
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(RelayUrlError::NotAUrl);
+        }
         Ok(Self(format!("{scheme}://{authority}{path}")))
     }
 }
@@ -157,6 +161,9 @@ mod tests {
             ("https://me@relay.example", RelayUrlError::Extra),
             ("https://relay.example/?a=b", RelayUrlError::Extra),
             ("https://relay.example#x", RelayUrlError::NotAUrl),
+            ("https://relay.example/\u{9b}31m", RelayUrlError::NotAUrl),
+            ("https://relay.example/\u{7f}", RelayUrlError::NotAUrl),
+            ("https://relay.example/süd", RelayUrlError::NotAUrl),
         ] {
             assert_eq!(text.parse::<RelayUrl>(), Err(error), "{text}");
         }

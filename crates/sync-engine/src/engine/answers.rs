@@ -87,6 +87,8 @@ impl Engine {
             }
             (_, request) => {
                 if let Some(id) = request.and_then(|request| request.asker()) {
+                    // Whoever rotates is answered here, and not once more when the line breaks.
+                    self.rotating.take_if(|rotating| rotating.id == id);
                     self.reply(id, Err(EngineError::RelayMisbehaved));
                 }
                 Err(EngineError::RelayMisbehaved)

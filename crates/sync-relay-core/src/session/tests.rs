@@ -332,6 +332,21 @@ fn a_relay_that_goes_down_answers_what_storage_has_and_takes_nothing_more() {
 }
 
 #[test]
+fn a_session_that_is_over_says_nothing_more() {
+    let mut bed = Bed::ready();
+    bed.session.handle_text();
+    assert_eq!(bed.out(), ["close 1003"]);
+    let Bed { session, now, .. } = &mut bed;
+    session.handle_text();
+    session.handle_shutdown(*now);
+    session.handle_timeout(Now { mono: MonoMs(1_000_000), ..*now });
+    session.handle_delivery(Delivery::News(news(1)), *now);
+    session.handle_stored(OpId(4), pushed(1), *now);
+    session.handle_registered(Arc::new(Bucket::new(100)));
+    assert_eq!(bed.out(), [""; 0]);
+}
+
+#[test]
 fn text_another_sender_and_bytes_that_do_not_decrypt_end_the_session() {
     let mut bed = Bed::ready();
     bed.session.handle_text();

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sync_e2ee::DeviceName;
 use sync_engine::{
-    Blob, Change, Command, CommandId, Engine, EngineError, Event, Input, NewDevice, Output, PageEnd, Reply,
+    BatchId, Blob, Change, Command, CommandId, Engine, EngineError, Event, Input, NewDevice, Output, PageEnd,
+    Reply,
 };
 use sync_types::{DeviceId, DeviceSecret, MonoMs, Now, RelayAddress, UnixMs};
 use zeroize::Zeroizing;
@@ -37,6 +38,9 @@ pub struct Device {
     pub read: Vec<Blob>,
     /// Whether the network lets it reach the relay.
     pub reachable: bool,
+    /// Whether its disk is busy: what is to be written waits until [`World::write`](super::World::write).
+    pub disk_is_busy: bool,
+    writing: VecDeque<(BatchId, Vec<Change>)>,
     pub(super) wires: VecDeque<Wire>,
     replies: BTreeMap<CommandId, Result<Reply, EngineError>>,
     commands: u64,
@@ -61,6 +65,8 @@ impl Device {
             events: Vec::new(),
             read: Vec::new(),
             reachable: true,
+            disk_is_busy: false,
+            writing: VecDeque::new(),
             wires: VecDeque::new(),
             replies: BTreeMap::new(),
             commands: 0,
@@ -84,7 +90,43 @@ impl Device {
         seed[0] = self.lives;
         self.wires.clear();
         self.wires.push_back(Wire::Disconnect);
+        self.writing.clear();
         self.engine = Engine::open(seed, self.disk.clone()).expect("a disk that opens");
+    }
+
+    /// The same device after a power cut, as another one: the app remembers what it has.
+    pub(super) fn restarted(&self) -> Self {
+        let mut seed = [self.number; 32];
+        seed[0] = self.lives + 1;
+        Self {
+            engine: Engine::open(seed, self.disk.clone()).expect("a disk that opens"),
+            disk: self.disk.clone(),
+            events: Vec::new(),
+            read: self.read.clone(),
+            reachable: true,
+            disk_is_busy: false,
+            writing: VecDeque::new(),
+            wires: VecDeque::new(),
+            replies: BTreeMap::new(),
+            commands: self.commands,
+            has: self.has,
+            lives: self.lives + 1,
+            number: self.number,
+        }
+    }
+
+    /// Writes that wait for the disk.
+    pub fn unwritten(&self) -> usize {
+        self.writing.len()
+    }
+
+    /// The disk does what waits for it.
+    pub(super) fn write_all(&mut self, now: Now) {
+        while let Some((batch, changes)) = self.writing.pop_front() {
+            changes.into_iter().for_each(|change| self.write(change));
+            self.engine.handle(now, Input::Stored(batch));
+            self.pump(now);
+        }
     }
 
     pub(super) fn input(&mut self, now: Now, input: Input) {
@@ -98,6 +140,9 @@ impl Device {
                 Output::Connect(_) => self.wires.push_back(Wire::Connect),
                 Output::Send(frame) => self.wires.push_back(Wire::Frame(frame)),
                 Output::Disconnect => self.wires.push_back(Wire::Disconnect),
+                Output::Store(batch, changes) if self.disk_is_busy => {
+                    self.writing.push_back((batch, changes));
+                }
                 Output::Store(batch, changes) => {
                     changes.into_iter().for_each(|change| self.write(change));
                     self.engine.handle(now, Input::Stored(batch));

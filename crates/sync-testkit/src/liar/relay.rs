@@ -125,6 +125,21 @@ impl Liar {
         }
     }
 
+    /// The same relay, started again: honest, and nobody is connected.
+    pub(super) fn restarted(&self) -> Self {
+        Self {
+            log: self.log.clone(),
+            store_id: self.store_id,
+            oldest: self.oldest,
+            key_log: self.key_log.clone(),
+            secret: RelaySecret::from_bytes(*self.secret.expose_bytes()),
+            group: self.group,
+            known: self.known.clone(),
+            now: self.now,
+            ..Self::new()
+        }
+    }
+
     /// Its key.
     pub fn key(&self) -> RelayKey {
         self.secret.key()

@@ -275,6 +275,20 @@ fn an_answer_to_another_question_is_refused() {
 }
 
 #[test]
+fn who_rotates_is_answered_once_also_when_the_relay_answers_another_question() {
+    let mut world = World::new(2);
+    world.relay.lie(|say| match (&say.request, say.message) {
+        (Some(Message::Rotate(_)), _) => vec![sync_types::LeaveAck.into()],
+        (_, message) => vec![message],
+    });
+    // A second answer would end the test: see how a device's replies are kept.
+    assert_eq!(world.remove(0, &[]).unwrap_err(), EngineError::RelayMisbehaved);
+    says_only(&mut world, 0, misbehaved);
+    world.goes_on(&[]);
+    assert_eq!(world.devices[0].engine.status().epoch, Some(1), "the relay had done it");
+}
+
+#[test]
 fn a_flood_of_refusals_delays_and_loses_nothing() {
     let mut world = World::new(2);
     world.relay.refuse(|from, request| match request {

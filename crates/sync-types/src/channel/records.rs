@@ -20,26 +20,36 @@ pub(super) fn split(envelope: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// Puts an envelope together from its records, and never holds more than its bound.
+///
+/// A [`Channel`](super::Channel) has one; by itself it is of use to those who test it.
 #[derive(Debug)]
-pub(super) struct Assembler {
+pub struct Assembler {
     buffer: Vec<u8>,
     max: usize,
 }
 
 impl Assembler {
-    pub(super) fn new(max: usize) -> Self {
+    /// Takes envelopes of at most `max` bytes.
+    pub fn new(max: usize) -> Self {
         Self { buffer: Vec::new(), max }
     }
 
-    pub(super) fn set_max(&mut self, max: usize) {
+    /// Changes that bound.
+    pub fn set_max(&mut self, max: usize) {
         self.max = max;
     }
 
-    pub(super) fn buffered(&self) -> usize {
+    /// Bytes held for an envelope that is not complete yet.
+    pub fn buffered(&self) -> usize {
         self.buffer.len()
     }
 
-    pub(super) fn add(&mut self, mut record: Vec<u8>) -> Result<Option<Vec<u8>>, ChannelError> {
+    /// Takes a record; gives an envelope when this record completes it.
+    ///
+    /// # Errors
+    /// [`ChannelError::TooLarge`] past the bound; [`ChannelError::Record`] for a flag that is none, or that
+    /// says that more follows though there was room. Nothing is to be added after an error.
+    pub fn add(&mut self, mut record: Vec<u8>) -> Result<Option<Vec<u8>>, ChannelError> {
         let flag = *record.first().ok_or(ChannelError::Record)?;
         let body = record.len() - 1;
         if self.buffer.len() + body > self.max {

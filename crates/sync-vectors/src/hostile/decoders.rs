@@ -1,16 +1,10 @@
 //! Every decoder of the protocol: what it is fed, and what must hold of what it accepts.
 
 use core::fmt;
-use core::str::FromStr;
 
 use serde_json::Value;
-use sync_types::channel::{Channel, Initiator, Responder, open_one_way};
-use sync_types::wire::{Wire, decode, encode};
-use sync_types::{
-    AuthKey, DeviceId, DeviceSecret, Envelope, InviteCode, InviteTarget, JoinLink, KeyLog, LookupKey,
-    Message, RelayAddress, RelaySecret, RelayUrl, Rotation,
-};
 
+use super::accept;
 use super::mutate::{Random, input};
 use crate::codec::known_types;
 use crate::file::{FILES, unhex};
@@ -53,6 +47,11 @@ impl Decoder {
     /// Each input costs multiplications on a curve: it is worth fewer of them.
     pub fn dear(self) -> Self {
         Self { dear: true, ..self }
+    }
+
+    /// Good inputs, and some that only look good.
+    pub fn corpus(&self) -> &[Vec<u8>] {
+        &self.corpus
     }
 
     /// Its name, for [`replay`](Self::replay).
@@ -98,163 +97,49 @@ impl fmt::Debug for Decoder {
 
 /// All decoders. Whoever adds a decoder to the protocol adds it here.
 pub fn decoders() -> Vec<Decoder> {
-    let mut all = vec![envelope(), key_log(), auth_key(), rotation(), one_way()];
+    let mut all = vec![
+        Decoder::new("Envelope", byte_strings(0), accept::envelope),
+        Decoder::new("KeyLog", byte_strings(2), accept::key_log),
+        Decoder::new("AuthKey", byte_strings(2), accept::auth_key).dear(),
+        Decoder::new("Rotation", byte_strings(5), accept::rotation),
+        Decoder::new("one way", byte_strings(5), accept::one_way).dear(),
+    ];
     all.extend(known_types().map(message));
-    all.extend(texts());
-    all.extend([frames(), first_message(), second_message(), third_message()]);
+    all.extend([
+        Decoder::text("InviteCode", strings(1), accept::invite_code),
+        Decoder::text("JoinLink", strings(1), accept::join_link),
+        Decoder::text("RelayUrl", strings(1), accept::relay_url),
+        Decoder::text("RelayAddress", strings(1), accept::relay_address),
+        Decoder::text("app URL", strings(1), accept::app_url),
+        Decoder::text("LookupKey", strings(1), accept::lookup_key),
+        Decoder::text("DeviceId", strings(1), accept::device_id),
+    ]);
+    all.push(frames());
+    let [first, second, third] =
+        accept::handshake().map_or_else(Default::default, |messages| messages.map(|message| vec![message]));
+    all.extend([
+        Decoder::new("first handshake message", first, accept::first_message).dear(),
+        Decoder::new("second handshake message", second, accept::second_message).dear(),
+        Decoder::new("third handshake message", third, accept::third_message).dear(),
+    ]);
     all
 }
 
-fn envelope() -> Decoder {
-    Decoder::new("Envelope", byte_strings(0), |bytes| {
-        if let Ok((envelope, Ok(message))) = Envelope::open(bytes) {
-            let Envelope { sender_id, group_id, timestamp, nonce, .. } = envelope;
-            assert_eq!(Envelope::seal(&message, sender_id, group_id, timestamp, nonce), bytes);
-        }
-    })
-}
-
 fn message(code: u8) -> Decoder {
-    Decoder::new(format!("message {code:#04x}"), bodies(code), move |bytes| {
-        if let Ok(message) = Message::decode_body(code, bytes) {
-            assert_eq!(message.encode_body(), bytes);
-        }
-    })
-}
-
-fn key_log() -> Decoder {
-    Decoder::new("KeyLog", byte_strings(2), same_again::<KeyLog>)
-}
-
-fn rotation() -> Decoder {
-    Decoder::new("Rotation", byte_strings(5), |bytes| {
-        if let Ok(rotation) = Rotation::decode(bytes) {
-            assert_eq!(rotation.encode(), bytes);
-        }
-    })
-}
-
-/// Opens under a prologue that nothing was sealed under.
-fn one_way() -> Decoder {
-    let open = |bytes: &[u8]| assert!(open_one_way(b"never used", &device(), bytes).is_err());
-    Decoder::new("one way", byte_strings(5), open).dear()
-}
-
-/// Whether a value that is accepted encodes to what it was read from.
-fn same_again<T: Wire>(bytes: &[u8]) {
-    if let Ok(value) = decode::<T>(bytes) {
-        assert_eq!(encode(&value), bytes);
-    }
-}
-
-/// Verifies with any 32 bytes as the key: weak ones and ones that are no point among them.
-fn auth_key() -> Decoder {
-    let verify = |bytes: &[u8]| {
-        if let Some((key, rest)) = bytes.split_first_chunk() {
-            let signature = rest.first_chunk().unwrap_or(&[0; 64]);
-            assert_ne!(AuthKey(*key).verify(b"never signed", signature), Ok(()));
-        }
-    };
-    Decoder::new("AuthKey", byte_strings(2), verify).dear()
-}
-
-fn texts() -> Vec<Decoder> {
-    fn text<T: FromStr + PartialEq + fmt::Debug + 'static>(name: &str, show: fn(&T) -> String) -> Decoder {
-        Decoder::text(name, strings(1), move |text| {
-            if let Ok(value) = text.parse::<T>() {
-                assert_eq!(show(&value).parse::<T>().ok(), Some(value));
-            }
-        })
-    }
-    vec![
-        text::<InviteCode>("InviteCode", InviteCode::expose_text),
-        text::<JoinLink>("JoinLink", JoinLink::expose_text),
-        text::<RelayUrl>("RelayUrl", RelayUrl::to_string),
-        text::<RelayAddress>("RelayAddress", RelayAddress::to_string),
-        Decoder::text("app URL", strings(1), |text| {
-            if let Ok(target) = InviteTarget::from_app_url(text) {
-                assert_eq!(InviteTarget::from_app_url(&target.expose_app_url("app")), Ok(target));
-            }
-        }),
-        Decoder::text("LookupKey", strings(1), |text| {
-            if let Some(key) = LookupKey::from_text(text) {
-                assert_eq!(LookupKey::from_text(&key.to_string()), Some(key));
-            }
-        }),
-        Decoder::text("DeviceId", strings(1), |text| {
-            if let Some(id) = DeviceId::from_text(text) {
-                assert_eq!(id.to_string(), text);
-            }
-        }),
-    ]
+    Decoder::new(format!("message {code:#04x}"), bodies(code), move |bytes| accept::message(code, bytes))
 }
 
 /// What an established channel makes of frames that its peer did not send.
 fn frames() -> Decoder {
-    let frames =
-        connected().and_then(|(mut client, _)| Some(client.seal(b"an envelope").ok()?.swap_remove(0)));
-    let mut server = connected().map(|(_, server)| server);
+    let frames = accept::connected()
+        .and_then(|(mut client, _)| Some(client.seal(b"an envelope").ok()?.swap_remove(0)));
+    let mut server = accept::connected().map(|(_, server)| server);
     Decoder::new("frames", frames.into_iter().collect(), move |bytes| {
         // The one good frame arrives at most once.
         if let Some(Ok(opened)) = server.as_mut().map(|server| server.open(bytes)) {
             assert_eq!(opened.as_deref(), Some(&b"an envelope"[..]));
         }
     })
-}
-
-fn device() -> DeviceSecret {
-    DeviceSecret::from_bytes([1; 32])
-}
-
-fn relay() -> RelaySecret {
-    RelaySecret::from_bytes([2; 32])
-}
-
-fn connected() -> Option<(Channel, Channel)> {
-    let (initiator, first) = Initiator::start(&device(), [3; 32]).ok()?;
-    let (responder, second) = Responder::answer(&relay(), [4; 32], &first).ok()?;
-    let (client, third) = initiator.read(&second).ok()?.finish().ok()?;
-    Some((client, responder.finish(&third).ok()?))
-}
-
-/// The three messages of the handshake that [`connected`] plays.
-fn handshake() -> Option<[Vec<u8>; 3]> {
-    let (initiator, first) = Initiator::start(&device(), [3; 32]).ok()?;
-    let (_, second) = Responder::answer(&relay(), [4; 32], &first).ok()?;
-    let (_, third) = initiator.read(&second).ok()?.finish().ok()?;
-    Some([first, second, third])
-}
-
-fn first_message() -> Decoder {
-    let corpus = handshake().into_iter().map(|[first, ..]| first).collect();
-    let answer = |bytes: &[u8]| drop(Responder::answer(&relay(), [4; 32], bytes));
-    Decoder::new("first handshake message", corpus, answer).dear()
-}
-
-fn second_message() -> Decoder {
-    let corpus = handshake().into_iter().map(|[_, second, _]| second).collect();
-    let read = |bytes: &[u8]| {
-        if let Ok((initiator, _)) = Initiator::start(&device(), [3; 32])
-            && let Ok(introduced) = initiator.read(bytes)
-        {
-            assert_eq!(introduced.relay_key(), relay().key());
-        }
-    };
-    Decoder::new("second handshake message", corpus, read).dear()
-}
-
-fn third_message() -> Decoder {
-    let messages = handshake();
-    let corpus = messages.iter().map(|[.., third]| third.clone()).collect();
-    let finish = move |bytes: &[u8]| {
-        let first = messages.as_ref().map_or(&[][..], |[first, ..]| first);
-        if let Ok((responder, _)) = Responder::answer(&relay(), [4; 32], first)
-            && let Ok(channel) = responder.finish(bytes)
-        {
-            assert_eq!(channel.peer(), device().id());
-        }
-    };
-    Decoder::new("third handshake message", corpus, finish).dear()
 }
 
 /// Good bodies of one type.
