@@ -275,6 +275,10 @@ impl Device {
         &self.derive
     }
 
+    pub(crate) fn messages(&self) -> UnboundedSender<Message> {
+        self.messages.clone()
+    }
+
     pub(crate) fn send(&self, message: Message) -> Result<(), Error> {
         self.messages.unbounded_send(message).map_err(|_| Error::Closed)
     }

@@ -85,6 +85,36 @@ pub(crate) async fn claim_invite(
     }
 }
 
+/// What has become of an invite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It lies at the relay.
+    Pending,
+    /// Somebody has it.
+    Claimed,
+    /// It was taken back, or is over.
+    Gone,
+}
+
+/// Asks what has become of an invite.
+pub(crate) async fn fate_of_invite(
+    relay: &RelayUrl,
+    lookup: &str,
+    revoke_token: &str,
+) -> Result<Fate, Error> {
+    let header = Some(("Authorization", format!("Bearer {revoke_token}")));
+    let answer = fetch(relay, &format!("/invite/{lookup}/status"), Ask { header, ..Ask::new("GET") }).await?;
+    if answer.status != 200 {
+        return Err(refused(&answer));
+    }
+    match get(&answer.json()?, "status").as_string().as_deref() {
+        Some("pending") => Ok(Fate::Pending),
+        Some("claimed") => Ok(Fate::Claimed),
+        Some("gone") => Ok(Fate::Gone),
+        _ => Err(Error::Malformed),
+    }
+}
+
 /// Takes an invite back.
 pub(crate) async fn revoke_invite(relay: &RelayUrl, lookup: &str, revoke_token: &str) -> Result<(), Error> {
     let header = Some(("Authorization", format!("Bearer {revoke_token}")));

@@ -1,5 +1,7 @@
 //! Pairing: making an invite, taking it back, and becoming a member by one.
 
+mod watch;
+
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -80,6 +82,7 @@ impl Device {
         let revocation =
             Revocation { relay: relay.as_str().to_owned(), lookup: lookup.to_string(), token: revoke_token };
         self.remember(Some(&revocation)).await?;
+        watch::spawn(self.messages(), relay.clone(), revocation.clone(), expires_at);
         // The relay may be reached from here under an address that means nothing elsewhere.
         let relay = http::public_url(&relay).await;
         let target = InviteTarget { relay, relay_key, lookup, key };

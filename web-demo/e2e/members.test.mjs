@@ -143,6 +143,29 @@ test("a device that took an invite and keeps quiet is named, and can be shut out
   await a.device("not announced").waitFor({ state: "detached" });
 });
 
+test("an invite that somebody took who never shows himself is told, and a new key shuts him out", async (t) => {
+  const relay = await Relay.start(t);
+  const a = await Notebook.open(await profile(t), relay.url);
+  await a.page.clock.install();
+  await a.start("Laptop");
+  const { link } = await a.invite();
+  await a.closeInvite();
+  const lookup = link.split("#v1.")[1].split(".")[0];
+  const before = await a.get("fingerprint").textContent();
+  assert.equal((await fetch(`${relay.url}/invite/${lookup}`)).status, 200);
+  const looked = a.page.waitForResponse((answer) => answer.url().endsWith(`/invite/${lookup}/status`));
+  await a.page.clock.fastForward(15_000);
+  assert.deepEqual(await (await looked).json(), { status: "claimed" });
+  assert.equal(await a.get("warning").count(), 0);
+  await a.page.clock.fastForward(3 * 60_000);
+  const warning = a.get("warning").filter({ hasText: "invite" });
+  await warning.waitFor();
+  await a.online();
+  await warning.getByRole("button").first().click();
+  await warning.waitFor({ state: "detached" });
+  await a.get("fingerprint").filter({ hasNotText: before }).waitFor();
+});
+
 test("a relay that goes back twice in a day is sent nothing until somebody says so", async (t) => {
   const relay = await Relay.start(t);
   const empty = join(relay.folder, "empty.db");
