@@ -38,6 +38,7 @@ fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Summary {
                     sum.rotations += one.rotations;
                     sum.removed += one.removed;
                     sum.joined += one.joined;
+                    sum.overtaken += one.overtaken;
                 }
                 Err(why) => {
                     println!("seed {seed}: {why} (SIM_SEED={seed} repeats it)");
@@ -93,6 +94,8 @@ fn changing(seeds: u64) {
     println!("{seeds} seeds: {sum:?}");
     if number("SIM_SEED").is_none() {
         assert!(sum.rotations as u64 > seeds, "{sum:?}");
+        // What is told and not mended is rare.
+        assert!(sum.overtaken * 10_000 <= sum.pushes, "{sum:?}");
         assert!(sum.removed as u64 > seeds / 4 && sum.joined as u64 > seeds / 2, "{sum:?}");
     }
 }

@@ -23,6 +23,9 @@ pub struct Summary {
     pub removed: usize,
     /// Devices that joined on the way.
     pub joined: usize,
+    /// Pushes that a device never got, and was told so: a new key had overtaken them while a relay that had
+    /// lost its store was given it back.
+    pub overtaken: usize,
 }
 
 /// Compares. After a wipe only what must still hold: nothing is read twice.
@@ -31,12 +34,13 @@ pub struct Summary {
 /// What is wrong, in words.
 pub fn check(world: &World) -> Result<Summary, String> {
     let log = relay_log(world)?;
+    let mut overtaken = 0;
     for (number, client) in world.clients.iter().enumerate() {
         nothing_twice(world, number)?;
         if world.takes_part(number) {
             // Who joins after a wipe finds what somebody had not read by then.
             if !world.plan.wipes || number < world.plan.devices {
-                complete(world, number)?;
+                overtaken += complete(world, number)?;
             }
             if client.epoch() != world.clients[0].epoch() && world.takes_part(0) {
                 return Err(format!("client {number} is in another epoch than client 0"));
@@ -60,6 +64,7 @@ pub fn check(world: &World) -> Result<Summary, String> {
         rotations: world.rotations,
         removed: world.clients.iter().filter(|c| c.removed).count(),
         joined: world.clients.iter().skip(world.plan.devices).filter(|c| c.joined).count(),
+        overtaken,
     })
 }
 
@@ -102,8 +107,10 @@ fn nothing_twice(world: &World, number: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// An app has everything that the others were promised, in the order in which each pushed it.
-fn complete(world: &World, number: usize) -> Result<(), String> {
+/// An app has everything that the others were promised, in the order in which each pushed it; how many
+/// it was warned of instead.
+fn complete(world: &World, number: usize) -> Result<usize, String> {
+    let mut overtaken = 0;
     let read = &world.clients[number].app.read;
     for (other, client) in world.clients.iter().enumerate().filter(|(other, _)| *other != number) {
         let got: Vec<_> = from(read, client.id);
@@ -112,7 +119,10 @@ fn complete(world: &World, number: usize) -> Result<(), String> {
         let taken = |blob_id| !world.plan.wipes && client.app.acked.contains_key(blob_id);
         let counts = |blob_id| world.takes_part(other) || taken(blob_id);
         for (_, data) in client.app.promised.iter().filter(|(blob_id, _)| counts(blob_id)) {
-            if !got.contains(&data) {
+            let warned = world.clients[number].app.warned_of.contains(&client.id);
+            if !got.contains(&data) && world.rotation_lost && warned {
+                overtaken += 1;
+            } else if !got.contains(&data) {
                 let text = String::from_utf8_lossy(&data[..data.len().min(12)]).into_owned();
                 return Err(format!("client {number} never got {text:?} of client {other}"));
             }
@@ -124,7 +134,7 @@ fn complete(world: &World, number: usize) -> Result<(), String> {
             return Err(format!("client {number} got the pushes of client {other} out of order"));
         }
     }
-    Ok(())
+    Ok(overtaken)
 }
 
 fn from(read: &BTreeMap<(usize, Cursor), (DeviceId, Vec<u8>)>, sender: DeviceId) -> Vec<&Vec<u8>> {

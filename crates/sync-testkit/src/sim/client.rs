@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use sync_e2ee::{DeviceName, Invite};
 use sync_engine::{
     BatchId, Change, Command, CommandId, Engine, EngineError, Event, Input, NewDevice, Output, Page, PageEnd,
-    Reply, SealedInvite,
+    Reply, SealedInvite, StopReason,
 };
 use sync_types::{BlobId, Cursor, DeviceId, DeviceSecret, ErrorCode, InviteKey, LookupKey, RelayAddress};
 use zeroize::Zeroizing;
@@ -27,6 +27,8 @@ pub(super) struct App {
     pub(super) acked: BTreeMap<BlobId, Cursor>,
     /// What it read, by the number of the relay's store and the cursor.
     pub(super) read: BTreeMap<(usize, Cursor), (DeviceId, Vec<u8>)>,
+    /// Of whose blobs it was told that some were refused, or missing.
+    pub(super) warned_of: BTreeSet<DeviceId>,
     /// What it was told not to count on; a rotation that comes back late may say that it counts.
     refused: BTreeSet<(usize, Cursor)>,
     /// How often the relay was reset, as far as it heard.
@@ -468,7 +470,16 @@ impl World {
             client.removed = true;
         }
         let stopped = matches!(event, Event::Disconnected { stopped: Some(_) });
-        self.clients[n].removed |= stopped && self.clients[n].may_be_outside();
+        // Of two keys for one epoch, made before and after the relay lost its store, the one that comes back
+        // first counts: whoever has the other one needs another invite.
+        let outdone = self.rotation_lost
+            && matches!(
+                &event,
+                Event::Disconnected {
+                    stopped: Some(StopReason::Refused { code: ErrorCode::Unauthenticated, .. })
+                }
+            );
+        self.clients[n].removed |= stopped && (outdone || self.clients[n].may_be_outside());
         let outside = !self.takes_part(n);
         let quiet = |id| self.clients.iter().any(|c| c.id == id && c.app.acked.is_empty());
         // A newcomer that crashed before it could announce itself is named, and rightly.
@@ -485,6 +496,9 @@ impl World {
                     | Event::PushRenamed { .. }
             );
         let app = &mut self.clients[n].app;
+        if let Event::BlobRefused { sender, .. } | Event::ChainBroken { sender, .. } = &event {
+            app.warned_of.insert(*sender);
+        }
         match event {
             Event::RelayReset => {
                 let (life, known) = (app.resets, app.known_read);
