@@ -7,6 +7,7 @@
 
 mod device;
 mod forge;
+mod log;
 mod relay;
 
 use std::collections::BTreeSet;
@@ -19,8 +20,9 @@ use zeroize::Zeroizing;
 pub use device::{Device, Disk};
 use device::{Wire, now, secret_of};
 pub use forge::{Forger, Plan};
+pub use log::{hash_of, into_stub, renumber};
 use relay::Out;
-pub use relay::{Envelopes, Liar, Refuse, Say, View, Words, hash_of, into_stub, renumber};
+pub use relay::{Envelopes, Liar, Refuse, Say, View, Words};
 
 /// What every push of a test starts with: no relay may ever see it.
 pub const PLAIN: &[u8] = b"plain text: ";

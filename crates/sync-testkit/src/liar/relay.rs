@@ -10,7 +10,7 @@ use std::fmt;
 use sync_types::channel::{Channel, Responder};
 use sync_types::limits::{DEFAULT_MAX_BLOB, MAX_INLINE_NOTIFY, PROTOCOL_VERSION};
 use sync_types::{
-    BlobHash, BlobId, Cursor, DeviceId, DeviceRow, DevicesResponse, Envelope, Epoch, ErrorBody, ErrorCode,
+    BlobId, Cursor, DeviceId, DeviceRow, DevicesResponse, Envelope, Epoch, ErrorBody, ErrorCode,
     GroupDeleteAck, GroupId, Hello, KeyLog, LeaveAck, MembershipProof, Message, Nonce, Notify, PeerPresence,
     Presence, Pull, PullResponse, Push, PushAck, PushBatchAck, RelayKey, RelaySecret, Rotate, RotateAck,
     Rotation, StoreId, Stored, StoredBlob, UnixMs, Welcome,
@@ -229,7 +229,7 @@ impl Liar {
         let index = self.log.iter().position(|blob| blob.cursor == at).expect("a cursor of the log");
         let blob = self.log.pop().expect("it was just put there");
         self.log.insert(index, blob);
-        renumber(&mut self.log);
+        super::renumber(&mut self.log);
     }
 
     /// The log as a device is shown it.
@@ -425,7 +425,7 @@ impl Liar {
         for push in blobs {
             let hash = sync_e2ee::blob::hash(&push.payload);
             if let Some(known) = self.log.iter().find(|blob| blob.blob_id == push.blob_id) {
-                if hash_of(known) != hash {
+                if super::hash_of(known) != hash {
                     return ErrorBody::new(ErrorCode::Conflict).into();
                 }
                 stored.push(Stored { blob_id: push.blob_id, cursor: known.cursor });
@@ -609,24 +609,5 @@ impl Liar {
             let frames = channel.seal(&bytes).expect("an envelope that can be sent");
             self.outgoing.extend(frames.into_iter().map(|frame| (to, Out::Frame(frame))));
         }
-    }
-}
-
-/// The hash of a blob or a stub.
-pub fn hash_of(blob: &StoredBlob) -> BlobHash {
-    blob.payload.as_deref().map_or_else(|| blob.hash.expect("a stub has a hash"), sync_e2ee::blob::hash)
-}
-
-/// The blob's payload has expired.
-pub fn into_stub(blob: &mut StoredBlob) {
-    (blob.hash, blob.payload) = (Some(hash_of(blob)), None);
-}
-
-/// Gives the blobs of a log the cursors from the first one on, without gaps.
-pub fn renumber(log: &mut [StoredBlob]) {
-    let mut cursor = log.iter().map(|blob| blob.cursor).min().unwrap_or_default();
-    for blob in log {
-        blob.cursor = cursor;
-        cursor = cursor.next();
     }
 }
