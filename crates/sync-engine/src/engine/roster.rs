@@ -148,6 +148,12 @@ impl Engine {
         }
     }
 
+    /// With a new key the relay shuts out whoever has no lockbox: who is still named after it is met anew.
+    pub(super) fn shut_out_strangers(&mut self) {
+        self.strangers.devices = LiteMap::new();
+        self.watch_strangers();
+    }
+
     /// Somebody has an invite of this device's, and has perhaps announced himself by now.
     pub(super) fn invite_taken(&mut self, id: CommandId) {
         let now = self.now.mono;

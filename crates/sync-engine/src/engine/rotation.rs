@@ -182,6 +182,7 @@ impl Engine {
         self.derive_keys();
 
         self.update_roster(content, by);
+        self.shut_out_strangers();
         let cut = cut_of(content);
         self.hold_to(&cut, entry);
         self.close_epoch(epoch, cut, content);

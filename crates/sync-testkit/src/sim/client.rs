@@ -30,6 +30,8 @@ pub(super) struct Client {
     pub(super) conn: Option<ConnId>,
     pub(super) id: DeviceId,
     pub(super) app: App,
+    /// The epoch that it was in when it was last up.
+    epoch: Option<u32>,
     asked: BTreeMap<CommandId, Asked>,
     next_command: u64,
     /// It is going to say that what the relay lost may be pushed again.
@@ -69,6 +71,7 @@ impl Client {
             conn: None,
             id: secret.id(),
             app: App::default(),
+            epoch: None,
             asked: BTreeMap::new(),
             next_command: 0,
             agrees: false,
@@ -87,8 +90,8 @@ impl Client {
         self.joined && !self.removed
     }
 
-    /// Whether the relay may refuse it: somebody has asked to remove it, or it is a newcomer that nobody
-    /// had heard of when the key was changed.
+    /// Whether the relay may refuse it: somebody has asked to remove it, or it is a newcomer of whom whoever
+    /// changed the key had not heard.
     fn may_be_outside(&self) -> bool {
         self.removed || self.doomed || self.app.acked.is_empty()
     }
@@ -98,7 +101,7 @@ impl Client {
     }
 
     pub(super) fn epoch(&self) -> Option<u32> {
-        self.engine.as_ref()?.status().epoch
+        self.epoch
     }
 
     pub(super) fn timeout(&self) -> Option<u64> {
@@ -181,6 +184,12 @@ impl World {
             remove.push(self.clients[whom].id);
             self.clients[whom].doomed = true;
         }
+        // What told of a newcomer may be lost with the relay's store, and a new key leaves out who is unknown.
+        let heard = &self.clients[n].app.joined;
+        let unheard: Vec<_> = (self.plan.devices..self.clients.len())
+            .filter(|m| self.plan.wipes && *m != n && !heard.contains(&self.clients[*m].id))
+            .collect();
+        unheard.into_iter().for_each(|m| self.clients[m].doomed |= self.clients[m].joined);
         self.command(n, Asked::Rotate, Command::Rotate { remove, keep_history: true })
     }
 
@@ -307,6 +316,7 @@ impl World {
         let client = &mut self.clients[n];
         if let Some(engine) = &client.engine {
             client.app.known_read = engine.status().last_cursor;
+            client.epoch = engine.status().epoch;
         }
         Ok(())
     }

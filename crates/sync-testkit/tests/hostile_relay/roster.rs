@@ -74,6 +74,21 @@ fn a_device_that_the_relay_has_made_up_is_noticed_when_it_comes_and_goes() {
 }
 
 #[test]
+fn a_device_that_a_new_key_shuts_out_is_named_only_if_it_is_still_there() {
+    let mut world = World::new(2);
+    let presence = PeerPresence { device_id: shadow(), status: 1, last_seen: UnixMs(0) };
+    world.say(0, Presence::Peer(presence.clone()));
+    world.wait(60);
+    world.ask(1, Command::Rotate { remove: Vec::new(), keep_history: true }).unwrap();
+    world.wait(130);
+    no_alarms(&mut world, &[0]);
+    world.say(0, Presence::Peer(presence));
+    world.wait(130);
+    says_only(&mut world, 0, unknown);
+    world.goes_on(&[]);
+}
+
+#[test]
 fn devices_without_number_fill_no_memory() {
     let mut world = World::new(2);
     for n in 0..3_000_u16 {

@@ -24,6 +24,8 @@ pub(in crate::sim) struct App {
     pub(in crate::sim) warned_of: BTreeSet<DeviceId>,
     /// What it was told not to count on; a rotation that comes back late may say that it counts.
     pub(super) refused: BTreeSet<(usize, Cursor)>,
+    /// Who has joined, as far as it was told.
+    pub(super) joined: BTreeSet<DeviceId>,
     /// How often the relay was reset, as far as it heard.
     pub(in crate::sim) resets: usize,
     /// Up to here it has everything, by its own book.
@@ -115,6 +117,9 @@ impl World {
                     | Event::PushRenamed { .. }
             );
         let app = &mut self.clients[n].app;
+        if let Event::DeviceJoined { device_id, .. } = &event {
+            app.joined.insert(*device_id);
+        }
         if let Event::BlobRefused { sender, .. } | Event::ChainBroken { sender, .. } = &event {
             app.warned_of.insert(*sender);
         }
