@@ -16,6 +16,7 @@ use crate::browser::object;
 use crate::clock::rng;
 use crate::driver::{Driver, Session, View};
 use crate::request::{Answer, Message, Push};
+use crate::warm::warm_up;
 use crate::{Error, values};
 
 const NO_DEVICE: Error = Error::State(StateError::Incomplete);
@@ -53,6 +54,7 @@ impl Device {
         let view = Rc::new(View::new(session.engine.status(), listener));
         let driver = Driver::new(store, receiver, messages.clone(), Rc::clone(&view));
         spawn_local(driver.run(session));
+        spawn_local(warm_up());
         Ok(Self { messages, view, derive })
     }
 

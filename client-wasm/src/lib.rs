@@ -23,6 +23,7 @@ mod request;
 mod socket;
 mod store;
 mod values;
+mod warm;
 
 pub use derive::derive_code_keys;
 pub use device::Device;
