@@ -4,13 +4,22 @@
 //! A flood of strangers must not keep members out. So a full lobby turns nobody away at the door: whoever
 //! has come in longest has to leave, of those from the address that has most sockets here. A member is
 //! through in the time of a few round trips; one address cannot push out what comes from others.
+//!
+//! Nobody has to go who has only just come in: when thousands of members come back at once, they wait at the
+//! door until those before them are through, instead of pushing each other out again and again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::caller::Address;
+
+/// How long a socket may stay in any case, for each place that there is: with 256 places, a quarter of a second.
+const STAY: Duration = Duration::from_millis(1);
 
 /// The room for strangers.
 #[derive(Debug)]
@@ -30,6 +39,7 @@ struct Waiting {
 
 #[derive(Debug)]
 struct Entry {
+    since: Instant,
     address: Option<Address>,
     leave: watch::Sender<bool>,
 }
@@ -54,18 +64,29 @@ impl Lobby {
     pub(crate) async fn enter(self: &Arc<Self>, address: Option<Address>) -> Option<Guest> {
         let permit = match Arc::clone(&self.room).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => {
-                self.lock().evict();
-                Arc::clone(&self.room).acquire_owned().await.ok()?
-            }
+            Err(_) => self.make_room().await?,
         };
         let (leave, asked) = watch::channel(false);
         let mut waiting = self.lock();
         waiting.next += 1;
         let no = waiting.next;
-        waiting.guests.insert(no, Entry { address, leave });
+        waiting.guests.insert(no, Entry { since: Instant::now(), address, leave });
         drop(waiting);
         Some(Guest { lobby: Arc::clone(self), no, asked, room: Mutex::new(Some(permit)) })
+    }
+
+    /// Waits until somebody has left, and asks somebody to as soon as that may be asked.
+    async fn make_room(&self) -> Option<OwnedSemaphorePermit> {
+        let mut room = pin!(Arc::clone(&self.room).acquire_owned());
+        loop {
+            let Some(later) = self.lock().ask_to_go(STAY * self.most) else {
+                return room.await.ok();
+            };
+            tokio::select! {
+                permit = room.as_mut() => return permit.ok(),
+                () = sleep_until(later) => {}
+            }
+        }
     }
 
     /// Waits until nobody is here.
@@ -89,20 +110,25 @@ impl Lobby {
 }
 
 impl Waiting {
-    /// Asks the longest waiting of the address with the most sockets to go.
-    fn evict(&mut self) {
+    /// Asks the longest waiting of the address with the most sockets to go; if it has not been here for as long as
+    /// it may stay, gives when it will have been.
+    fn ask_to_go(&mut self, stay: Duration) -> Option<Instant> {
         let mut counts: HashMap<Option<Address>, usize> = HashMap::new();
         for entry in self.guests.values() {
             *counts.entry(entry.address).or_default() += 1;
         }
         let most = counts.values().max().copied();
-        let oldest = self.guests.iter().find(|(_, entry)| counts.get(&entry.address).copied() == most);
-        if let Some(no) = oldest.map(|(no, _)| *no)
-            && let Some(entry) = self.guests.remove(&no)
-        {
+        let crowd = |entry: &Entry| counts.get(&entry.address).copied() == most;
+        let (no, entry) = self.guests.iter().find(|(_, entry)| crowd(entry))?;
+        let (no, until) = (*no, entry.since + stay);
+        if until > Instant::now() {
+            return Some(until);
+        }
+        if let Some(entry) = self.guests.remove(&no) {
             self.evicted += 1;
             let _ = entry.leave.send(true);
         }
+        None
     }
 }
 
@@ -137,10 +163,9 @@ impl Drop for Guest {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-    use std::pin::pin;
-
     use futures_util::FutureExt;
+    use std::net::{IpAddr, Ipv4Addr};
+    use tokio::time::advance;
 
     use super::*;
 
@@ -152,13 +177,14 @@ mod tests {
         pin!(guest.evicted()).now_or_never().is_some()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_oldest_of_the_address_with_the_most_has_to_go() {
         let lobby = Lobby::new(4);
         let mut guests = Vec::new();
         for n in [1, 2, 2, 3] {
             guests.push(lobby.enter(address(n)).await.unwrap());
         }
+        advance(STAY * 4).await;
         let mut next = pin!(lobby.enter(address(4)));
         assert!(next.as_mut().now_or_never().is_none(), "the room is there when the other has gone");
         assert_eq!(guests.iter().map(is_asked).collect::<Vec<_>>(), [false, true, false, false]);
@@ -168,6 +194,7 @@ mod tests {
         assert!(!is_asked(&next));
 
         // All have one: the oldest.
+        advance(STAY * 4).await;
         let mut another = pin!(lobby.enter(address(5)));
         assert!(another.as_mut().now_or_never().is_none());
         assert!(is_asked(&guests[0]));
@@ -175,7 +202,24 @@ mod tests {
         another.await.unwrap();
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn nobody_has_to_go_who_has_only_just_come() {
+        let lobby = Lobby::new(2);
+        let first = lobby.enter(None).await.unwrap();
+        advance(STAY).await;
+        let second = lobby.enter(None).await.unwrap();
+        let mut next = pin!(lobby.enter(None));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert!(!is_asked(&first) && !is_asked(&second));
+        advance(STAY).await;
+        assert!(next.as_mut().now_or_never().is_none());
+        assert!(is_asked(&first) && !is_asked(&second));
+        // Who leaves meanwhile makes room as well.
+        second.leave();
+        next.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_has_left_is_not_asked_and_makes_room() {
         let lobby = Lobby::new(1);
         let member = lobby.enter(None).await.unwrap();
@@ -188,13 +232,14 @@ mod tests {
         assert!(lobby.empty().now_or_never().is_some());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn whose_a_socket_is_may_be_known_later() {
         let lobby = Lobby::new(3);
         let unknown = [lobby.enter(None).await.unwrap(), lobby.enter(None).await.unwrap()];
         let known = lobby.enter(address(1)).await.unwrap();
         unknown[0].is_of(address(2));
         unknown[1].is_of(address(1));
+        advance(STAY * 3).await;
         let mut next = pin!(lobby.enter(None));
         assert!(next.as_mut().now_or_never().is_none());
         assert!(is_asked(&unknown[1]) && !is_asked(&unknown[0]) && !is_asked(&known));

@@ -64,6 +64,23 @@ async fn an_invite_is_given_once() {
 }
 
 #[tokio::test]
+async fn of_two_who_claim_at_once_one_gets_it_a_thousand_times() {
+    let folder = TempDir::new().unwrap();
+    let relay = Relay::start(&folder).await;
+    for n in 0..1_000 {
+        let key = format!("{n:0>26}");
+        assert_eq!(lay_down(&relay, &key, "c2VhbGVk", 300).await.status, 201);
+        let path = format!("/invite/{key}");
+        let claim = || http(relay.addr, "GET", &path, &[], "");
+        let (one, other) = futures_util::future::join(claim(), claim()).await;
+        let mut statuses = [one.status, other.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 404], "invite {n}");
+    }
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_response_does_not_burn_the_invite() {
     let folder = TempDir::new().unwrap();
     let relay = Relay::start(&folder).await;

@@ -5,6 +5,8 @@ mod common;
 
 use common::{Client, Group, Heard, Relay, error_code, http, push, random, soon};
 use ed25519_dalek::SigningKey;
+use futures_util::future::join_all;
+use sync_relay::{ByteSize, Config};
 use sync_types::{
     Ack, Cursor, Devices, ErrorCode, GroupDelete, Leave, Message, Presence, Pull, Rotate, Rotation,
 };
@@ -224,7 +226,7 @@ async fn a_deleted_group_ends_for_everybody_and_nothing_of_it_is_left() {
     let mut b = Client::join(relay.addr, 2, &group).await;
     let mut elsewhere = Client::join(relay.addr, 1, &Group::new(2)).await;
     elsewhere.push(1, vec![]).await;
-    for n in 0..20 {
+    for n in 0..12 {
         a.push(n, vec![7; 50_000]).await;
     }
     assert_eq!(a.request(GroupDelete).await, sync_types::GroupDeleteAck.into());
@@ -249,4 +251,50 @@ async fn a_deleted_group_ends_for_everybody_and_nothing_of_it_is_left() {
     let relay = Relay::start(&folder).await;
     assert_eq!(Client::shut_out(relay.addr, 2, &group).await, ErrorCode::GroupDeleted);
     assert_eq!(http(relay.addr, "GET", "/health", &[], "").await.json()["groups"], 1);
+}
+
+/// Says that a device has everything up to here, and waits until the relay knows.
+async fn has(client: &mut Client, cursor: Cursor) {
+    client.send(Ack { cursor }).await;
+    client.pull(cursor.get()).await;
+}
+
+#[tokio::test]
+async fn one_dead_device_among_fifty_is_named_and_removing_it_frees_the_group() {
+    let folder = TempDir::new().unwrap();
+    let mut config = Config::default();
+    config.storage.max_group_storage = ByteSize(4 << 20);
+    config.limits.messages_per_minute = 100_000;
+    let relay = Relay::start_with(&folder, config).await;
+    let group = Group::new(1);
+    let mut alive = Vec::new();
+    for n in 1..50 {
+        alive.push(Client::join(relay.addr, n, &group).await);
+    }
+    let dead = Client::join(relay.addr, 50, &group).await.id();
+    let mut pushed = 0;
+    let refusal = loop {
+        let answer = alive[0].request(push(pushed, vec![7; 900_000])).await;
+        if let Message::Error(error) = answer {
+            break error;
+        }
+        let Message::PushAck(ack) = answer else { panic!("a push gave {answer:?}") };
+        pushed += 1;
+        join_all(alive.iter_mut().map(|client| has(client, ack.cursor))).await;
+        assert!(pushed < 12, "the bound holds");
+    };
+    assert_eq!(ErrorCode::from_u16(refusal.code), Some(ErrorCode::GroupStorageFull));
+    let named = refusal.message.split_whitespace().find(|word| word.ends_with('…')).unwrap();
+    assert!(dead.to_string().starts_with(named.trim_end_matches('…')), "{}", refusal.message);
+
+    let remaining: Vec<_> = (1..50).collect();
+    let (newer, rotate) = group.rotate(1_000, u64::from(pushed), &remaining);
+    alive[0].rotate(rotate).await;
+    let addr = relay.addr;
+    alive = join_all(remaining.iter().map(|n| Client::join(addr, *n, &newer))).await;
+    for n in 0..12 {
+        let cursor = alive[0].push(2_000 + n, vec![7; 900_000]).await.cursor;
+        join_all(alive.iter_mut().map(|client| has(client, cursor))).await;
+    }
+    relay.stop().await;
 }

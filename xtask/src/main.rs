@@ -5,6 +5,7 @@
 //! - `cargo xtask page` puts the page together that a relay carries, the client included.
 //! - `cargo xtask bench-page` measures how long a person waits for it.
 //! - `cargo xtask fuzz` looks for inputs that break something.
+//! - `cargo xtask load` shows what a relay bears.
 //! - `cargo xtask demo` shows the product working in one terminal and a half.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -14,6 +15,7 @@ mod ci;
 mod demo;
 mod fuzz;
 mod laws;
+mod load;
 mod page;
 mod reader;
 mod run;
@@ -50,6 +52,11 @@ enum Command {
     BenchPage,
     /// Look for inputs that break something, with cargo-fuzz and a nightly compiler
     Fuzz(fuzz::Options),
+    /// Put a relay under load: idle, stalled, soak or proxy; `--help` after it says more
+    Load {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<String>,
+    },
     /// Start a relay in a temporary folder and pair a device with it
     Demo {
         /// Play both devices, check what arrives, and exit
@@ -65,6 +72,7 @@ fn main() -> ExitCode {
         Command::Page => assemble::build().map(|_| true),
         Command::BenchPage => browser::bench(),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Load { args } => load::run(&args),
         Command::Demo { check: true } => demo::check().map(|()| true),
         Command::Demo { check: false } => demo::show_and_wait().map(|()| true),
     };
