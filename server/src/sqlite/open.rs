@@ -71,6 +71,16 @@ impl SqliteStore {
     /// Opens the database of a path, or makes it: readable by its owner only, with a new relay key and
     /// store id. One relay at a time.
     pub async fn open(path: &Path, policy: Policy) -> Result<Self, OpenError> {
+        Self::open_with(path, policy, |options| options).await
+    }
+
+    /// As [`open`](Self::open), with other options for all connections: for tests that put another disk under
+    /// SQLite, or a mistake into its settings.
+    pub async fn open_with(
+        path: &Path,
+        policy: Policy,
+        adjust: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions,
+    ) -> Result<Self, OpenError> {
         let lock = prepare(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -81,6 +91,7 @@ impl SqliteStore {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("cache_size", "-32000")
             .pragma("wal_autocheckpoint", "16384");
+        let options = adjust(options);
         let mut writer = SqliteConnection::connect_with(&options).await?;
         let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut writer).await?;
         if auto_vacuum != INCREMENTAL {
@@ -93,12 +104,9 @@ impl SqliteStore {
             keep_key(path, &secret)?;
         }
         let store_id = meta(&mut writer, "store_id", None).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(
-                SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT),
-            )
-            .await?;
+        let reading = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let readers =
+            SqlitePoolOptions::new().max_connections(READERS).connect_with(adjust(reading)).await?;
         Ok(Self {
             writer: Mutex::new(writer),
             readers,
