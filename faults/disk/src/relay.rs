@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use sync_relay_core::store::WriteOp;
 
-use crate::disk::{Disk, Image, Journal, Step};
+use crate::disk::{Disk, Illness, Image, Journal, Step};
 use crate::{Mounted, Rng, Violation, mount, power_cut};
 use look::Digest;
 use model::Model;
@@ -23,6 +23,9 @@ use subject::Subject;
 
 /// After so many batches the relay is stopped and started.
 const RESTART: usize = 40;
+
+/// What the disk may suffer from while a batch is written. Who is not answered asks again.
+const ILLNESSES: [Illness; 4] = [Illness::NoSync, Illness::NoSync, Illness::Full, Illness::ReadOnly];
 
 /// What a life is like.
 #[derive(Debug, Clone)]
@@ -118,11 +121,16 @@ impl Life {
     fn kill(&mut self, rng: &mut Rng) {
         let first = self.batches.first().map_or(0, |batch| batch.answered);
         let late = first + (self.journal.len() - first) / 4 * 3;
-        let mut at = late + rng.below(self.journal.len() - late);
-        if rng.one_in(2) {
+        let some_time = late + rng.below(self.journal.len() - late);
+        let mut rest = self.journal[some_time..].iter();
+        let later = match rng.below(3) {
             // Everything was written, and nothing of it is durable.
-            at += self.journal[at..].iter().position(|step| matches!(step, Step::Sync(_))).unwrap_or_default();
-        }
+            0 => rest.position(|step| matches!(step, Step::Sync(_))),
+            // It never will be, and the system does not say so twice.
+            1 => rest.position(|step| matches!(step, Step::SyncFailed(_))).map(|position| position + 1),
+            _ => None,
+        };
+        let at = some_time + later.unwrap_or_default();
         self.journal.truncate(at);
         let asked = self.batches.iter().filter(|batch| batch.asked < at || batch.answered <= at).count();
         self.batches.truncate(asked.max(1));
@@ -178,7 +186,16 @@ impl Life {
             }
             let ops = if retry.is_empty() { ops::batch(&model, rng) } else { std::mem::take(&mut retry) };
             let asked = disk.now();
-            let outcomes = subject.apply(&ops).await?;
+            let mut outcomes = None;
+            if self.settings.plant.is_none() && rng.one_in(10) {
+                disk.becomes(*rng.one_of(&ILLNESSES).unwrap_or(&Illness::NoSync));
+                outcomes = subject.apply(&ops).await.ok();
+                disk.becomes(Illness::None);
+            }
+            let outcomes = match outcomes {
+                Some(outcomes) => outcomes,
+                None => subject.apply(&ops).await?,
+            };
             let answered = disk.now();
             let mut after = Model::clone(&model);
             for (op, outcome) in ops.iter().zip(&outcomes) {

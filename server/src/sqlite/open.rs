@@ -15,6 +15,9 @@ use sync_relay_core::Policy;
 use sync_types::{RelaySecret, StoreId};
 use tokio::sync::Mutex;
 
+use super::failure::{Condition, Failure};
+use super::write::connect;
+
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// Connections that read beside the one that writes.
@@ -44,6 +47,9 @@ pub enum OpenError {
     /// SQLite refuses.
     #[error("the database does not work")]
     Database(#[from] sqlx::Error),
+    /// What lies in its log cannot be made durable.
+    #[error("the database cannot be used now")]
+    Unsettled(#[source] Failure),
     /// It was made by a newer relay, or damaged.
     #[error("the database cannot be brought up to date")]
     Migration(#[from] MigrateError),
@@ -58,7 +64,10 @@ pub enum OpenError {
 /// A relay's database.
 #[derive(Debug)]
 pub struct SqliteStore {
-    pub(super) writer: Mutex<SqliteConnection>,
+    /// None after it has failed, until it is opened anew.
+    pub(super) writer: Mutex<Option<SqliteConnection>>,
+    pub(super) options: SqliteConnectOptions,
+    pub(super) condition: Condition,
     pub(super) readers: SqlitePool,
     pub(super) policy: Policy,
     pub(super) store_id: StoreId,
@@ -92,7 +101,7 @@ impl SqliteStore {
             .pragma("cache_size", "-32000")
             .pragma("wal_autocheckpoint", "16384");
         let options = adjust(options);
-        let mut writer = SqliteConnection::connect_with(&options).await?;
+        let mut writer = connect(&options).await.map_err(not_open)?;
         let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut writer).await?;
         if auto_vacuum != INCREMENTAL {
             return Err(OpenError::Foreign);
@@ -108,7 +117,9 @@ impl SqliteStore {
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(adjust(reading)).await?;
         Ok(Self {
-            writer: Mutex::new(writer),
+            writer: Mutex::new(Some(writer)),
+            options,
+            condition: Condition::default(),
             readers,
             policy,
             store_id: StoreId(store_id),
@@ -130,7 +141,7 @@ impl SqliteStore {
     /// Puts everything into the one file and lets go of it.
     pub async fn close(self) -> Result<(), OpenError> {
         self.readers.close().await;
-        let mut writer = self.writer.into_inner();
+        let Some(mut writer) = self.writer.into_inner() else { return Ok(()) };
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut writer).await?;
         Ok(writer.close().await?)
     }
@@ -167,6 +178,13 @@ pub(super) fn private(path: &Path) -> Result<File, OpenError> {
     // It may have been there before, open to others.
     file.set_permissions(Permissions::from_mode(0o600)).map_err(failed(path))?;
     Ok(file)
+}
+
+fn not_open(failure: Failure) -> OpenError {
+    match failure {
+        Failure::Database(error) => OpenError::Database(error),
+        Failure::Read | Failure::Damaged => OpenError::Unsettled(failure),
+    }
 }
 
 pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
@@ -250,15 +268,16 @@ pub struct Settings {
 }
 
 impl SqliteStore {
-    /// Asks the connection that writes for its settings.
+    /// Asks a connection that writes for its settings.
     pub async fn settings(&self) -> Result<Settings, OpenError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = connect(&self.options).await.map_err(not_open)?;
         let (auto_vacuum, synchronous, journal_mode, foreign_keys) = sqlx::query_as(
             "SELECT auto_vacuum, synchronous, journal_mode, foreign_keys
              FROM pragma_auto_vacuum(), pragma_synchronous(), pragma_journal_mode(), pragma_foreign_keys()",
         )
-        .fetch_one(&mut *writer)
+        .fetch_one(&mut writer)
         .await?;
+        writer.close().await?;
         Ok(Settings { auto_vacuum, synchronous, journal_mode, foreign_keys })
     }
 }
