@@ -11,7 +11,6 @@ mod totals;
 mod write;
 
 pub use backup::{BackupError, Overview, Restored, backup, overview, restore};
-pub use failure::Failure;
 pub use open::{OpenError, Settings, SqliteStore};
 pub use totals::Totals;
 

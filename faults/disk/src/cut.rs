@@ -124,7 +124,11 @@ impl Content<'_> {
                         self.durable.truncate(usize_of(*len));
                     }
                 }
-                Step::Create(..) | Step::Delete(_) | Step::Sync(_) | Step::SyncFolder | Step::SyncFailed(_) => {}
+                Step::Create(..)
+                | Step::Delete(_)
+                | Step::Sync(_)
+                | Step::SyncFolder
+                | Step::SyncFailed(_) => {}
             }
         }
     }

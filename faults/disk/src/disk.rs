@@ -167,6 +167,17 @@ impl Disk {
         self.state().names.is_empty()
     }
 
+    /// Writes a file once more as it is, if it is there, and makes it durable: what programs do with a log that they
+    /// find, before SQLite comes.
+    pub(crate) fn renew(&self, name: &str) {
+        let file = self.state().names.get(name).cloned();
+        if let Some(file) = file {
+            let content = lock(&file.content).clone();
+            let renewed = self.write(&file, 0, &content).and_then(|()| self.sync(&file, false));
+            debug_assert!(renewed.is_ok(), "nobody starts on a disk that is ill");
+        }
+    }
+
     pub(crate) fn handle(&self) -> u64 {
         self.handles.fetch_add(1, Ordering::Relaxed)
     }

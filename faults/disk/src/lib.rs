@@ -9,9 +9,12 @@
 //! they use; only its layer for the operating system is another.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod client;
 mod cut;
 mod disk;
 mod locks;
+mod look;
+mod moments;
 pub mod relay;
 mod rng;
 mod vfs;

@@ -63,7 +63,13 @@ struct Slot {
 
 impl Shared {
     /// Where a region lies, if it is there or may be made. It stays there until nobody uses any.
-    pub(crate) fn map(&mut self, handle: u64, index: usize, size: usize, extend: bool) -> Option<NonNull<u8>> {
+    pub(crate) fn map(
+        &mut self,
+        handle: u64,
+        index: usize,
+        size: usize,
+        extend: bool,
+    ) -> Option<NonNull<u8>> {
         if !self.users.contains(&handle) {
             self.users.push(handle);
         }
@@ -96,7 +102,10 @@ impl Shared {
                 slots.iter_mut().for_each(|slot| slot.readers.retain(|reader| *reader != handle));
             }
             ShmLockMode::UnlockExclusive => {
-                slots.iter_mut().filter(|slot| slot.writer == Some(handle)).for_each(|slot| slot.writer = None);
+                slots
+                    .iter_mut()
+                    .filter(|slot| slot.writer == Some(handle))
+                    .for_each(|slot| slot.writer = None);
             }
         }
         true

@@ -5,19 +5,21 @@
 //! power go at some moment of that life and looks at what is left: it must be what was there after the last batch
 //! that was answered, or after the one that was under way.
 
-mod look;
+mod held;
 mod model;
 mod ops;
 mod subject;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use sync_relay_core::store::WriteOp;
+use sync_relay_core::store::{ReadOp, WriteOp};
 
-use crate::disk::{Disk, Illness, Image, Journal, Step};
-use crate::{Mounted, Rng, Violation, mount, power_cut};
-use look::Digest;
+use crate::disk::{Disk, Illness, Image, Journal};
+use crate::look::integrity;
+use crate::{Mounted, Rng, Violation, moments, mount, power_cut};
+use held::Digest;
 use model::Model;
 use subject::Subject;
 
@@ -45,6 +47,8 @@ pub enum Plant {
     SynchronousNormal,
     /// A batch is answered before it is written.
     AckBeforeCommit,
+    /// What is in the log when the relay starts is taken to be durable.
+    LogTakenForDurable,
     /// The newest cursor is taken from the blobs that are there.
     CursorFromBlobs,
 }
@@ -92,8 +96,13 @@ impl Life {
     /// What did not even hold without a power cut.
     pub async fn lived(folder: &Path, settings: Settings) -> Result<Self, Violation> {
         let mut rng = Rng::new(settings.seed);
-        let lives = if settings.plant.is_some() { 1 } else { 1 + rng.below(4) };
-        let mut life = Self { journal: Journal::new(), batches: Vec::new(), begins: 0, opened: Vec::new(), settings };
+        let lives = match settings.plant {
+            None => 1 + rng.below(4),
+            Some(Plant::LogTakenForDurable) => 4,
+            Some(_) => 1,
+        };
+        let mut life =
+            Self { journal: Journal::new(), batches: Vec::new(), begins: 0, opened: Vec::new(), settings };
         let each = life.settings.batches / lives;
         for n in 0..lives {
             if n > 0 {
@@ -113,38 +122,17 @@ impl Life {
     }
 
     /// Kinds of writes that did something, with how many of each.
-    pub fn done(&self) -> std::collections::BTreeMap<&'static str, usize> {
+    pub fn done(&self) -> BTreeMap<&'static str, usize> {
         self.batches.last().map(|batch| batch.model.done.clone()).unwrap_or_default()
     }
 
     /// Ends everything at some moment of the last quarter, as a `kill -9` would.
     fn kill(&mut self, rng: &mut Rng) {
         let first = self.batches.first().map_or(0, |batch| batch.answered);
-        let late = first + (self.journal.len() - first) / 4 * 3;
-        let some_time = late + rng.below(self.journal.len() - late);
-        let mut rest = self.journal[some_time..].iter();
-        let later = match rng.below(3) {
-            // Everything was written, and nothing of it is durable.
-            0 => rest.position(|step| matches!(step, Step::Sync(_))),
-            // It never will be, and the system does not say so twice.
-            1 => rest.position(|step| matches!(step, Step::SyncFailed(_))).map(|position| position + 1),
-            _ => None,
-        };
-        let at = some_time + later.unwrap_or_default();
+        let at = moments::of_a_kill(&self.journal, first, rng);
         self.journal.truncate(at);
         let asked = self.batches.iter().filter(|batch| batch.asked < at || batch.answered <= at).count();
         self.batches.truncate(asked.max(1));
-    }
-
-    /// When the power goes: any time, or when somebody has just been told something.
-    fn moment(&self, rng: &mut Rng) -> usize {
-        let told: Vec<_> = match rng.below(4) {
-            0 => self.batches.iter().map(|batch| batch.answered).collect(),
-            1 => self.opened.clone(),
-            _ => Vec::new(),
-        };
-        let some_time = self.begins + rng.below(self.journal.len() + 1 - self.begins);
-        rng.one_of(&told).copied().filter(|at| *at >= self.begins).unwrap_or(some_time)
     }
 
     /// Opens what is there, and writes so many batches more.
@@ -157,8 +145,12 @@ impl Life {
     ) -> Result<(), Violation> {
         let killed_at = disk.now();
         let mut subject = Subject::open(mounted, &self.settings, rng).await?;
+        if rng.one_in(2) {
+            // With a reader, the log's index outlives a writer that has failed.
+            subject.read(ReadOp::Stats).await?;
+        }
         self.opened.push(disk.now());
-        let digest = look::digest(mounted).await?;
+        let digest = held::digest(mounted).await?;
         let mut retry = Vec::new();
         let last = match self.batches.pop() {
             None => {
@@ -187,7 +179,7 @@ impl Life {
             let ops = if retry.is_empty() { ops::batch(&model, rng) } else { std::mem::take(&mut retry) };
             let asked = disk.now();
             let mut outcomes = None;
-            if self.settings.plant.is_none() && rng.one_in(10) {
+            if matches!(self.settings.plant, None | Some(Plant::LogTakenForDurable)) && rng.one_in(8) {
                 disk.becomes(*rng.one_of(&ILLNESSES).unwrap_or(&Illness::NoSync));
                 outcomes = subject.apply(&ops).await.ok();
                 disk.becomes(Illness::None);
@@ -202,7 +194,7 @@ impl Life {
                 after.learn(op, outcome)?;
             }
             model = Arc::new(after);
-            let digest = look::digest(mounted).await?;
+            let digest = held::digest(mounted).await?;
             self.batches.push(Batch { asked, answered, ops, digest, model: Arc::clone(&model) });
         }
         Ok(())
@@ -215,7 +207,8 @@ impl Life {
     /// The promise that was not kept.
     pub async fn cut(&self, folder: &Path, cut: Cut) -> Result<(), Violation> {
         let mut rng = Rng::new(cut.seed);
-        let at = self.moment(&mut rng);
+        let answered = self.batches.iter().map(|batch| batch.answered);
+        let at = moments::of_a_cut(self.journal.len(), self.begins, answered, &self.opened, &mut rng);
         let image = power_cut(&self.journal[..at], &mut rng);
         let again = cut.again.then(|| image.clone());
         let Some(found) = self.look(folder, image, at, &mut rng).await? else { return Ok(()) };
@@ -224,7 +217,13 @@ impl Life {
         let disk = Disk::of(image);
         let begins = disk.now();
         let batches = vec![Batch { asked: 0, answered: begins, ..found }];
-        let mut next = Self { journal: Journal::new(), batches, begins, opened: Vec::new(), settings: self.settings.clone() };
+        let mut next = Self {
+            journal: Journal::new(),
+            batches,
+            begins,
+            opened: Vec::new(),
+            settings: self.settings.clone(),
+        };
         let mounted = mount(folder, &disk);
         next.go_on(&disk, &mounted, 2, &mut rng).await?;
         next.journal = disk.journal();
@@ -235,20 +234,26 @@ impl Life {
 
     /// Opens what is left after a power cut; gives the batch up to which everything is there. None: nothing was
     /// promised yet, and a new relay could be started.
-    async fn look(&self, folder: &Path, image: Image, at: usize, rng: &mut Rng) -> Result<Option<Batch>, Violation> {
+    async fn look(
+        &self,
+        folder: &Path,
+        image: Image,
+        at: usize,
+        rng: &mut Rng,
+    ) -> Result<Option<Batch>, Violation> {
         let disk = Disk::of(image);
         let mounted = mount(folder, &disk);
         let settings = Settings { plant: None, ..self.settings.clone() };
         let subject = Subject::open(&mounted, &settings, rng).await?;
-        look::integrity(&mounted).await?;
-        let digest = look::digest(&mounted).await?;
+        integrity(&mounted.folder().join("relay.db")).await?;
+        let digest = held::digest(&mounted).await?;
         let Some(last) = self.batches.iter().rposition(|batch| batch.answered <= at) else { return Ok(None) };
         let promised = &self.batches[last];
         let under_way = self.batches.get(last + 1).filter(|batch| batch.asked < at);
-        look::promises(&subject, &promised.model, under_way.map(|batch| &*batch.model)).await?;
+        held::promises(&subject, &promised.model, under_way.map(|batch| &*batch.model)).await?;
         let found = [Some(promised), under_way].into_iter().flatten().find(|batch| batch.digest == digest);
         if self.settings.plant == Some(Plant::CursorFromBlobs) {
-            look::take_cursors_from_blobs(&mounted).await?;
+            held::take_cursors_from_blobs(&mounted).await?;
         }
         subject.every_group_goes_on(&found.unwrap_or(promised).model, rng).await?;
         subject.close().await?;

@@ -36,6 +36,7 @@ static FOLDERS: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct Mounted {
     folder: PathBuf,
+    disk: Arc<Disk>,
 }
 
 /// Lets databases of a new folder below another one lie on a disk. Files that SQLite does not know are in the real
@@ -51,13 +52,18 @@ pub fn mount(below: &Path, disk: &Arc<Disk>) -> Mounted {
         panic!("{}: {error}", folder.display());
     }
     lock(&DISKS).insert(folder.clone(), Arc::clone(disk));
-    Mounted { folder }
+    Mounted { folder, disk: Arc::clone(disk) }
 }
 
 impl Mounted {
     /// Where.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Does what programs do at their start with the log of a database, of which they see the real files only.
+    pub fn renew_log(&self, database: &str) {
+        self.disk.renew(&format!("{database}-wal"));
     }
 }
 
@@ -206,7 +212,11 @@ impl Vfs for Layer {
     }
 
     fn shm_lock(&self, handle: &mut Handle, from: u32, count: u32, mode: ShmLockMode) -> VfsResult<()> {
-        if lock(&handle.file.shared).lock(handle.id, from, count, mode) { Ok(()) } else { Err(vars::SQLITE_BUSY) }
+        if lock(&handle.file.shared).lock(handle.id, from, count, mode) {
+            Ok(())
+        } else {
+            Err(vars::SQLITE_BUSY)
+        }
     }
 
     fn shm_barrier(&self, _: &mut Handle) {

@@ -16,9 +16,6 @@ pub enum Failure {
     /// SQLite refuses.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// The log cannot be put into the database, for another process reads it.
-    #[error("another process, a backup perhaps, has been reading the database for long")]
-    Read,
     /// Something that was read from it is not what a relay, or SQLite, has written.
     #[error("the database is damaged")]
     Damaged,
@@ -28,7 +25,7 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Database(error) if is(&error, &[FULL]) => Self::Full(Box::new(error)),
-            Failure::Database(_) | Failure::Read | Failure::Damaged => Self::new(failure),
+            Failure::Database(_) | Failure::Damaged => Self::new(failure),
         }
     }
 }

@@ -15,8 +15,8 @@ use sync_relay_core::Policy;
 use sync_types::{RelaySecret, StoreId};
 use tokio::sync::Mutex;
 
-use super::failure::{Condition, Failure};
-use super::write::connect;
+use super::failure::Condition;
+use super::write::renew_log;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -47,9 +47,6 @@ pub enum OpenError {
     /// SQLite refuses.
     #[error("the database does not work")]
     Database(#[from] sqlx::Error),
-    /// What lies in its log cannot be made durable.
-    #[error("the database cannot be used now")]
-    Unsettled(#[source] Failure),
     /// It was made by a newer relay, or damaged.
     #[error("the database cannot be brought up to date")]
     Migration(#[from] MigrateError),
@@ -67,6 +64,8 @@ pub struct SqliteStore {
     /// None after it has failed, until it is opened anew.
     pub(super) writer: Mutex<Option<SqliteConnection>>,
     pub(super) options: SqliteConnectOptions,
+    /// Keeps the log's index when no other connection does. Does nothing else.
+    index: SqliteConnection,
     pub(super) condition: Condition,
     pub(super) readers: SqlitePool,
     pub(super) policy: Policy,
@@ -80,17 +79,28 @@ impl SqliteStore {
     /// Opens the database of a path, or makes it: readable by its owner only, with a new relay key and
     /// store id. One relay at a time.
     pub async fn open(path: &Path, policy: Policy) -> Result<Self, OpenError> {
-        Self::open_with(path, policy, |options| options).await
+        let lock = prepare(path)?;
+        renew_log(path).map_err(failed(path))?;
+        Self::open_locked(path, policy, lock, |options| options).await
     }
 
     /// As [`open`](Self::open), with other options for all connections: for tests that put another disk under
-    /// SQLite, or a mistake into its settings.
+    /// SQLite, or a mistake into its settings. What is in the database's log is taken to be durable.
     pub async fn open_with(
         path: &Path,
         policy: Policy,
         adjust: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions,
     ) -> Result<Self, OpenError> {
         let lock = prepare(path)?;
+        Self::open_locked(path, policy, lock, adjust).await
+    }
+
+    async fn open_locked(
+        path: &Path,
+        policy: Policy,
+        lock: File,
+        adjust: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions,
+    ) -> Result<Self, OpenError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
@@ -101,7 +111,7 @@ impl SqliteStore {
             .pragma("cache_size", "-32000")
             .pragma("wal_autocheckpoint", "16384");
         let options = adjust(options);
-        let mut writer = connect(&options).await.map_err(not_open)?;
+        let mut writer = SqliteConnection::connect_with(&options).await?;
         let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut writer).await?;
         if auto_vacuum != INCREMENTAL {
             return Err(OpenError::Foreign);
@@ -114,11 +124,14 @@ impl SqliteStore {
         }
         let store_id = meta(&mut writer, "store_id", None).await?;
         let reading = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
-        let readers =
-            SqlitePoolOptions::new().max_connections(READERS).connect_with(adjust(reading)).await?;
+        let mut index = SqliteConnection::connect_with(&adjust(reading.clone())).await?;
+        // A connection comes to the index with the first that it reads.
+        sqlx::query("SELECT 1 FROM meta").fetch_optional(&mut index).await?;
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(adjust(reading)).await?;
         Ok(Self {
             writer: Mutex::new(Some(writer)),
             options,
+            index,
             condition: Condition::default(),
             readers,
             policy,
@@ -141,6 +154,7 @@ impl SqliteStore {
     /// Puts everything into the one file and lets go of it.
     pub async fn close(self) -> Result<(), OpenError> {
         self.readers.close().await;
+        self.index.close().await?;
         let Some(mut writer) = self.writer.into_inner() else { return Ok(()) };
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut writer).await?;
         Ok(writer.close().await?)
@@ -178,13 +192,6 @@ pub(super) fn private(path: &Path) -> Result<File, OpenError> {
     // It may have been there before, open to others.
     file.set_permissions(Permissions::from_mode(0o600)).map_err(failed(path))?;
     Ok(file)
-}
-
-fn not_open(failure: Failure) -> OpenError {
-    match failure {
-        Failure::Database(error) => OpenError::Database(error),
-        Failure::Read | Failure::Damaged => OpenError::Unsettled(failure),
-    }
 }
 
 pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
@@ -270,7 +277,7 @@ pub struct Settings {
 impl SqliteStore {
     /// Asks a connection that writes for its settings.
     pub async fn settings(&self) -> Result<Settings, OpenError> {
-        let mut writer = connect(&self.options).await.map_err(not_open)?;
+        let mut writer = SqliteConnection::connect_with(&self.options).await?;
         let (auto_vacuum, synchronous, journal_mode, foreign_keys) = sqlx::query_as(
             "SELECT auto_vacuum, synchronous, journal_mode, foreign_keys
              FROM pragma_auto_vacuum(), pragma_synchronous(), pragma_journal_mode(), pragma_foreign_keys()",

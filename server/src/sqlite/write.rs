@@ -1,16 +1,21 @@
 //! The one connection that writes, and how it comes back after a failure.
 //!
-//! Whatever fails, nothing of it was acknowledged. But what a failed commit, or a relay that was killed, has left
-//! in the log may be there without being durable: the system may have given up making it so, and will not say it
-//! twice. If it were found there later, who repeats a push would be told that it is stored. So a connection that has
-//! failed is not used again, and a new one is used only once all that is in the log is durable in the database.
+//! Whatever fails, nothing of it was acknowledged, and a connection that has failed is not used again. But what it has
+//! left in the log may not be durable, even if the system says later that it is: a system that could not write
+//! something gives it up and says so once. If it were found in the log, who repeats a push would be told that it is
+//! stored. While the relay runs it is not found, for the log's index, which another connection keeps, ends before it,
+//! and the next commit takes its place. When the relay starts, the log is written anew before anybody reads it.
 
-use sqlx::sqlite::SqliteConnectOptions;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
 use sqlx::{Connection, SqliteConnection};
 use sync_relay_core::store::{WriteOp, WriteOutcome};
 
-use super::failure::Failure;
 use super::SqliteStore;
+use super::failure::Failure;
 
 impl SqliteStore {
     pub(super) async fn apply_batch(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, Failure> {
@@ -36,7 +41,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// A connection whose past is durable.
+    /// A connection that has not failed.
     async fn ready(&self, writer: Option<SqliteConnection>) -> Result<SqliteConnection, Failure> {
         if self.condition.is_damaged() {
             return Err(Failure::Damaged);
@@ -44,15 +49,16 @@ impl SqliteStore {
         if let Some(writer) = writer {
             return Ok(writer);
         }
-        let opened = connect(&self.options).await;
-        if let Err(Failure::Database(failure)) = &opened {
-            self.condition.fails(failure);
-        }
-        opened
+        let opened = SqliteConnection::connect_with(&self.options).await;
+        Ok(opened.inspect_err(|failure| self.condition.fails(failure))?)
     }
 
     /// The connection, if it may be used again.
-    async fn after(&self, writer: SqliteConnection, failure: Option<&sqlx::Error>) -> Option<SqliteConnection> {
+    async fn after(
+        &self,
+        writer: SqliteConnection,
+        failure: Option<&sqlx::Error>,
+    ) -> Option<SqliteConnection> {
         let Some(failure) = failure else {
             self.condition.works();
             return Some(writer);
@@ -64,10 +70,29 @@ impl SqliteStore {
     }
 }
 
-/// Opens a connection, and makes durable what others have left.
-pub(super) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Failure> {
-    let mut writer = SqliteConnection::connect_with(options).await?;
-    let (busy, _, _): (i64, i64, i64) =
-        sqlx::query_as("PRAGMA wal_checkpoint(FULL)").fetch_one(&mut writer).await?;
-    if busy == 0 { Ok(writer) } else { Err(Failure::Read) }
+/// Makes durable what is in a database's log, if there is one: a relay that was killed may have written it without
+/// waiting for the disk, or without success. The same bytes are written once more, so that the system has to.
+pub(super) fn renew_log(database: &Path) -> io::Result<()> {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let file = match OpenOptions::new().read(true).write(true).open(&log) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    rewrite(&file)?;
+    file.sync_all()
+}
+
+fn rewrite(file: &File) -> io::Result<()> {
+    let mut bytes = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let count = file.read_at(&mut bytes, at)?;
+        if count == 0 {
+            return Ok(());
+        }
+        file.write_all_at(&bytes[..count], at)?;
+        at += count as u64;
+    }
 }

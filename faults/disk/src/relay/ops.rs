@@ -73,7 +73,8 @@ fn one(model: &Model, number: u32, group: &Group, rng: &mut Rng) -> Vec<WriteOp>
             again.map(|blob| push(model, number, group, vec![blob], rng)).into_iter().collect()
         }
         20..26 => {
-            let up_to = if rng.one_in(3) { group.newest as usize } else { rng.below(group.newest as usize + 1) };
+            let up_to =
+                if rng.one_in(3) { group.newest as usize } else { rng.below(group.newest as usize + 1) };
             vec![acknowledge(model, number, device, up_to as u64)]
         }
         26..28 => {

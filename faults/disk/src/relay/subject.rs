@@ -11,6 +11,7 @@ use sync_types::StoreId;
 
 use super::model::{Model, device_id, group_id};
 use super::{Plant, Settings, ops};
+use crate::look::chain;
 use crate::{Mounted, Rng, Violation, on_disk};
 
 /// Pages of the log after which it is put into the database. Production's would take 64 MiB of pushes.
@@ -33,21 +34,23 @@ fn stops(failure: impl std::error::Error) -> Violation {
     Violation::Stops(chain(&failure))
 }
 
-/// An error and its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 impl Subject {
-    pub(super) async fn open(mounted: &Mounted, settings: &Settings, rng: &mut Rng) -> Result<Self, Violation> {
+    pub(super) async fn open(
+        mounted: &Mounted,
+        settings: &Settings,
+        rng: &mut Rng,
+    ) -> Result<Self, Violation> {
         let checkpoint = *rng.one_of(&CHECKPOINTS).unwrap_or(&"60");
         let cache = *rng.one_of(&CACHES).unwrap_or(&"-32000");
         let normal = settings.plant == Some(Plant::SynchronousNormal);
         let adjust = |options: SqliteConnectOptions| {
-            let options = on_disk(options).pragma("wal_autocheckpoint", checkpoint).pragma("cache_size", cache);
+            let options =
+                on_disk(options).pragma("wal_autocheckpoint", checkpoint).pragma("cache_size", cache);
             if normal { options.synchronous(SqliteSynchronous::Normal) } else { options }
         };
+        if settings.plant != Some(Plant::LogTakenForDurable) {
+            mounted.renew_log("relay.db");
+        }
         let path = mounted.folder().join("relay.db");
         let opened = SqliteStore::open_with(&path, Policy::default(), adjust).await;
         let store = opened.map_err(|error| Violation::WontOpen(chain(&error)))?;
@@ -74,8 +77,7 @@ impl Subject {
 
     pub(super) async fn close(self) -> Result<(), Violation> {
         if let Some(early) = &self.early {
-            let waiting =
-                std::mem::take(&mut *early.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            let waiting = std::mem::take(&mut *early.waiting.lock().unwrap_or_else(PoisonError::into_inner));
             self.store.apply(&waiting).await.map_err(stops)?;
         }
         self.store.close().await.map_err(stops)

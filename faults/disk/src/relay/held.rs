@@ -1,15 +1,15 @@
-//! Looking at what a power cut has left.
+//! What a relay's database holds after a power cut, against what was promised.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 use sync_relay_core::store::{PullPage, ReadOp, ReadResult};
 use sync_types::{Cursor, DeviceId, GroupId, StoredBlob};
 
 use super::model::{Group, Model, device_id, group_id};
-use super::subject::{Subject, chain};
-use crate::{Mounted, Violation, on_disk};
+use super::subject::Subject;
+use crate::look::{connect, damaged};
+use crate::{Mounted, Violation};
 
 /// Everything that a database holds, but for the bytes of blobs.
 const TABLES: [&str; 8] = [
@@ -31,16 +31,12 @@ const TABLES: [&str; 8] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Digest(u64);
 
-async fn connect(mounted: &Mounted) -> Result<SqliteConnection, sqlx::Error> {
-    on_disk(SqliteConnectOptions::new().filename(mounted.folder().join("relay.db"))).connect().await
-}
-
-fn damaged(error: sqlx::Error) -> Violation {
-    Violation::Damaged(chain(&error))
+async fn open(mounted: &Mounted) -> Result<SqliteConnection, Violation> {
+    connect(&mounted.folder().join("relay.db")).await
 }
 
 pub(super) async fn digest(mounted: &Mounted) -> Result<Digest, Violation> {
-    let mut db = connect(mounted).await.map_err(damaged)?;
+    let mut db = open(mounted).await?;
     let mut hasher = DefaultHasher::new();
     for table in TABLES {
         let rows: Vec<String> = sqlx::query_scalar(table).fetch_all(&mut db).await.map_err(damaged)?;
@@ -50,20 +46,13 @@ pub(super) async fn digest(mounted: &Mounted) -> Result<Digest, Violation> {
     Ok(Digest(hasher.finish()))
 }
 
-pub(super) async fn integrity(mounted: &Mounted) -> Result<(), Violation> {
-    let mut db = connect(mounted).await.map_err(damaged)?;
-    let finding: String =
-        sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&mut db).await.map_err(damaged)?;
-    db.close().await.map_err(damaged)?;
-    if finding == "ok" { Ok(()) } else { Err(Violation::Damaged(finding)) }
-}
-
-/// Plants a mistake: the newest cursor is that of the newest blob which is there.
+/// Plants a mistake: the newest cursor is that of the newest blob which is there, after the newest one has gone.
 pub(super) async fn take_cursors_from_blobs(mounted: &Mounted) -> Result<(), Violation> {
-    let mut db = connect(mounted).await.map_err(damaged)?;
-    let sql = "UPDATE groups SET max_cursor =
+    let mut db = open(mounted).await?;
+    let sql = "DELETE FROM blobs WHERE (group_no, cursor) IN (SELECT group_no, max_cursor FROM groups);
+        UPDATE groups SET max_cursor =
         (SELECT coalesce(max(cursor), 0) FROM blobs WHERE blobs.group_no = groups.group_no)";
-    sqlx::query(sql).execute(&mut db).await.map_err(damaged)?;
+    sqlx::raw_sql(sql).execute(&mut db).await.map_err(damaged)?;
     db.close().await.map_err(damaged)
 }
 
@@ -125,7 +114,9 @@ async fn group_is_there(
                 Some(acked) if now < *acked => {
                     return Err(Violation::LostAck { group: number, device, acked: *acked, now });
                 }
-                None if group.out.contains(&device) && later.is_none_or(|l| !l.members.contains_key(&device)) => {
+                None if group.out.contains(&device)
+                    && later.is_none_or(|l| !l.members.contains_key(&device)) =>
+                {
                     return Err(Violation::Revived { group: number, device });
                 }
                 Some(_) | None => {}
