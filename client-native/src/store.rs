@@ -257,6 +257,20 @@ mod tests {
         assert!(matches!(refused, StoreError::Sealed));
     }
 
+    #[tokio::test]
+    async fn a_log_that_was_left_is_read_as_it_was() {
+        let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut store, _) = Store::open(folder.path(), key(1)).await.unwrap();
+        store.apply(vec![change(&[1], Some(b"x"))]).await.unwrap();
+        // As a process leaves it that is killed now.
+        for name in ["client.db", "client.db-wal"] {
+            std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        assert!(copy.path().join("client.db-wal").metadata().unwrap().len() > 0);
+        let (_store, loaded) = Store::open(copy.path(), key(1)).await.unwrap();
+        assert_eq!(loaded.engine.len(), 1);
+    }
+
     #[cfg(unix)]
     #[tokio::test]
     async fn every_file_of_it_is_private() {

@@ -17,6 +17,9 @@ use sync_relay_core::store::{WriteOp, WriteOutcome};
 use super::SqliteStore;
 use super::failure::Failure;
 
+/// Bytes that must find room before a disk that was full counts as well.
+const ATTEMPT: i64 = 1 << 20;
+
 impl SqliteStore {
     pub(super) async fn apply_batch(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, Failure> {
         let mut place = self.writer.lock().await;
@@ -34,11 +37,9 @@ impl SqliteStore {
     async fn try_to_write(&self) -> Result<(), Failure> {
         let mut place = self.writer.lock().await;
         let mut writer = self.ready(place.take()).await?;
-        // Changes nothing, and is written nevertheless.
-        let written = sqlx::query("UPDATE totals SET blobs = blobs").execute(&mut writer).await;
+        let written = there_and_back(&mut writer).await;
         *place = self.after(writer, written.as_ref().err()).await;
-        written?;
-        Ok(())
+        Ok(written?)
     }
 
     /// A connection that has not failed.
@@ -70,6 +71,14 @@ impl SqliteStore {
     }
 }
 
+/// Writes as much as a large push does, and takes it away again.
+async fn there_and_back(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let there = "INSERT OR REPLACE INTO meta (key, value) VALUES ('attempt', zeroblob(?))";
+    sqlx::query(there).bind(ATTEMPT).execute(&mut *writer).await?;
+    sqlx::query("DELETE FROM meta WHERE key = 'attempt'").execute(writer).await?;
+    Ok(())
+}
+
 /// Makes durable what is in a database's log, if there is one: a relay that was killed may have written it without
 /// waiting for the disk, or without success. The same bytes are written once more, so that the system has to.
 pub(super) fn renew_log(database: &Path) -> io::Result<()> {
@@ -94,5 +103,22 @@ fn rewrite(file: &File) -> io::Result<()> {
         }
         file.write_all_at(&bytes[..count], at)?;
         at += count as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_the_same_after_it_was_written_anew() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let database = folder.path().join("relay.db");
+        renew_log(&database).unwrap();
+        assert!(!folder.path().join("relay.db-wal").exists(), "none was made");
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(folder.path().join("relay.db-wal"), &bytes).unwrap();
+        renew_log(&database).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("relay.db-wal")).unwrap(), bytes);
     }
 }
