@@ -62,6 +62,8 @@ mod config;
 mod driver;
 mod error;
 mod events;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod home;
 mod http;
 mod invite;

@@ -1,7 +1,7 @@
 //! The local store: one SQLite file, one table of rows, every value sealed.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,6 +91,17 @@ pub(crate) fn erase(folder: &Path) -> Result<(), StoreError> {
 impl Store {
     /// Opens the store, and makes it if it is not there.
     pub(crate) async fn open(folder: &Path, key: StoreKey) -> Result<(Self, Loaded), StoreError> {
+        renew_log(folder)?;
+        Self::open_with(folder, key, |options| options).await
+    }
+
+    /// As [`open`](Self::open), with other options: for tests that put another disk under SQLite, or a mistake
+    /// into its settings. What is in the log is taken to be durable.
+    pub(crate) async fn open_with(
+        folder: &Path,
+        key: StoreKey,
+        adjust: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions,
+    ) -> Result<(Self, Loaded), StoreError> {
         let path = path(folder);
         // SQLite gives its other files the mode of this one.
         private_file(&path).map_err(|error| StoreError::Io(path.clone(), error))?;
@@ -100,7 +111,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
-        let mut connection = options.connect().await?;
+        let mut connection = adjust(options).connect().await?;
         let version: i32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
         match version {
             0 => {
@@ -182,6 +193,23 @@ impl Store {
     }
 }
 
+/// Makes durable what is in a store's log, if there is one: a process that was killed may have written it without
+/// waiting for the disk, or without success, and what is read from it may leave this device. The same bytes are
+/// written once more, so that the system has to.
+fn renew_log(folder: &Path) -> Result<(), StoreError> {
+    let log = folder.join("client.db-wal");
+    let renew = || {
+        let bytes = std::fs::read(&log)?;
+        let mut file = std::fs::OpenOptions::new().write(true).open(&log)?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    match renew() {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Io(log, error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +255,20 @@ mod tests {
         assert!(!bytes.windows(6).any(|window| window == b"secret"));
         let refused = Store::open(folder.path(), key(2)).await.err().unwrap();
         assert!(matches!(refused, StoreError::Sealed));
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_left_is_read_as_it_was() {
+        let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut store, _) = Store::open(folder.path(), key(1)).await.unwrap();
+        store.apply(vec![change(&[1], Some(b"x"))]).await.unwrap();
+        // As a process leaves it that is killed now.
+        for name in ["client.db", "client.db-wal"] {
+            std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        assert!(copy.path().join("client.db-wal").metadata().unwrap().len() > 0);
+        let (_store, loaded) = Store::open(copy.path(), key(1)).await.unwrap();
+        assert_eq!(loaded.engine.len(), 1);
     }
 
     #[cfg(unix)]

@@ -40,5 +40,5 @@ pub use config::{
     Cleanup, Config, ConfigError, Groups, Limits, Log, LogFormat, MetricsAccess, Server, Storage,
 };
 pub use network::{Network, NetworkError};
-pub use relay::{ServeError, serve};
+pub use relay::{ServeError, serve, serve_with};
 pub use units::{ByteSize, Seconds};

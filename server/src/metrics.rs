@@ -65,6 +65,8 @@ pub(crate) struct Snapshot {
     pub(crate) uptime: Duration,
     /// `None` when storage does not answer.
     pub(crate) totals: Option<Totals>,
+    /// Whether storage takes something.
+    pub(crate) writes: bool,
 }
 
 impl Metrics {
@@ -138,7 +140,8 @@ impl Metrics {
             counter!("sync_relay_evictions_total").absolute(now.evictions);
             gauge!("sync_relay_queued_writes").set(now.queued_writes as f64);
             gauge!("sync_relay_uptime_seconds").set(now.uptime.as_secs_f64());
-            gauge!("sync_relay_storage_up").set(if now.totals.is_some() { 1.0 } else { 0.0 });
+            let up = now.totals.is_some() && now.writes;
+            gauge!("sync_relay_storage_up").set(if up { 1.0 } else { 0.0 });
             if let Some(totals) = &now.totals {
                 gauge!("sync_relay_groups").set(totals.groups as f64);
                 gauge!("sync_relay_devices").set(totals.devices as f64);
@@ -157,7 +160,7 @@ fn describe() {
     describe_gauge!("sync_relay_connections", "Members' connections to /sync.");
     describe_gauge!("sync_relay_strangers", "Sockets that have not shown to be a member's.");
     describe_gauge!("sync_relay_queued_writes", "Writes that wait for the writer.");
-    describe_gauge!("sync_relay_storage_up", "Whether storage has answered just now.");
+    describe_gauge!("sync_relay_storage_up", "Whether storage answers, and takes what is pushed.");
     describe_gauge!("sync_relay_groups", "Groups.");
     describe_gauge!("sync_relay_devices", "Devices of all groups that were not removed.");
     describe_gauge!("sync_relay_blobs", "Blobs of all groups.");

@@ -110,8 +110,19 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     config.check()?;
+    let store = SqliteStore::open(&config.database()?, config.policy()).await?;
+    serve_with(config, store, listener, shutdown).await
+}
+
+/// As [`serve`], with a store that was opened before: for tests of what a disk may do.
+pub async fn serve_with(
+    config: Config,
+    store: SqliteStore,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    config.check()?;
     let policy = config.policy();
-    let database = config.database()?;
     let metrics = Arc::new(Metrics::new().map_err(|error| ServeError::Counting(Box::new(error)))?);
     let for_metrics = match config.metrics.bind {
         Some(address) => {
@@ -120,7 +131,6 @@ pub async fn serve(
         }
         None => None,
     };
-    let store = SqliteStore::open(&database, policy.clone()).await?;
     let (secret, store_id) = (store.relay_secret(), store.store_id());
     let store = Arc::new(Measured::new(store, Arc::clone(&metrics)));
     let fanout = Arc::new(Fanout::new(policy.messages_per_minute));
@@ -129,7 +139,7 @@ pub async fn serve(
     let identity = RelayIdentity { secret, store_id, name: config.server.name.clone(), policy };
     info!(
         address = %listener.local_addr()?,
-        database = %database.display(),
+        database = %config.database()?.display(),
         key = %identity.secret.key(),
         "the relay runs"
     );

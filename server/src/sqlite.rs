@@ -2,11 +2,13 @@
 
 mod apply;
 mod backup;
+mod failure;
 mod invites;
 mod open;
 mod read;
 mod rows;
 mod totals;
+mod write;
 
 pub use backup::{BackupError, Overview, Restored, backup, overview, restore};
 pub use open::{OpenError, Settings, SqliteStore};
@@ -16,10 +18,14 @@ use sync_relay_core::store::{ReadOp, ReadResult, Store, StoreError, WriteOp, Wri
 
 impl Store for SqliteStore {
     async fn apply(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, StoreError> {
-        self.apply_batch(batch).await.map_err(StoreError::new)
+        Ok(self.apply_batch(batch).await?)
     }
 
     async fn read(&self, op: &ReadOp) -> Result<ReadResult, StoreError> {
-        self.read_one(op).await.map_err(StoreError::new)
+        let read = self.read_one(op).await;
+        if let Err(failure) = &read {
+            self.condition.fails(failure);
+        }
+        read.map_err(StoreError::new)
     }
 }

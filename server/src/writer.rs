@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sync_relay_core::store::{Store, WriteOp, WriteOutcome};
+use sync_relay_core::store::{Refusal, Store, StoreError, WriteOp, WriteOutcome};
 use sync_relay_core::{Committed, OpId, StoreReply};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
@@ -103,11 +103,22 @@ async fn run<S: Store>(store: Arc<S>, fanout: Arc<Fanout>, mut queue: mpsc::Rece
             Err(failure) => {
                 let cause: &dyn std::error::Error = &failure;
                 error!(cause = cause.source(), writes = ops.len(), "a commit failed");
-                replies.into_iter().for_each(|reply| reply.give(Err(Unavailable)));
+                for (reply, op) in replies.into_iter().zip(&ops) {
+                    reply.give(refused(op, &failure));
+                }
             }
         }
         drop(ops);
         drop(held);
+    }
+}
+
+/// What is heard of a write that was not done.
+fn refused(op: &WriteOp, failure: &StoreError) -> Result<WriteOutcome, Unavailable> {
+    let brings = matches!(op, WriteOp::Push(_) | WriteOp::Rotate(_) | WriteOp::CreateInvite(_));
+    match failure {
+        StoreError::Full(_) if brings => Ok(Err(Refusal::StoreFull)),
+        StoreError::Full(_) | StoreError::Failed(_) => Err(Unavailable),
     }
 }
 
@@ -133,7 +144,7 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
-    use sync_relay_core::store::{ReadOp, ReadResult, Seen, StoreError, WriteResult};
+    use sync_relay_core::store::{ReadOp, ReadResult, Seen, WriteResult};
     use sync_types::UnixMs;
 
     use super::*;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -9,8 +11,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::program::{Program, command};
 use common::{Client, Group, http, soon};
+use program::{Program, command};
 use sqlx::{Connection, SqliteConnection};
 use sync_types::Welcome;
 use tempfile::TempDir;

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use std::io::{BufRead, Read};
 use std::process::Stdio;
 
-use common::program::{Program, command};
 use common::{Client, Group, Heard, push};
+use program::{Program, command};
 use sync_types::{ErrorCode, Message};
 use tempfile::TempDir;
 

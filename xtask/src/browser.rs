@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::run::{cargo, each_line, installed, output, root, show, target_dir};
 use crate::tally::Counts;
-use crate::{assemble, page};
+use crate::{apt, assemble, page};
 
 /// Under which names Chromium is found.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -67,16 +67,7 @@ fn browser() -> Result<PathBuf> {
     if let Some(browser) = found() {
         return Ok(browser);
     }
-    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    ensure!(root && installed("apt-get"), NO_BROWSER);
-    println!("installing Chromium");
-    let apt = || {
-        let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    };
-    output(apt().args(["update", "--quiet"]))?;
-    output(apt().args(["install", "--yes", "--no-install-recommends", "chromium", "fonts-dejavu-core"]))?;
+    apt::install(&["chromium", "fonts-dejavu-core"], NO_BROWSER)?;
     found().context(NO_BROWSER)
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::run::{cargo, each_line, installed, output, root, show};
 use crate::tally::{Counts, Tally};
-use crate::{assemble, browser, demo, laws, reader, wasm};
+use crate::{apt, assemble, browser, demo, laws, reader, wasm};
 
 /// Packages that have tests marked `#[ignore = "heavy: …"]`. Those are left out of the ordinary run and
 /// run here at full speed; no package beyond these may have ignored tests.
@@ -84,6 +84,7 @@ fn tools() -> Result<()> {
     .map(|(_, what)| what)
     .collect();
     ensure!(missing.is_empty(), "missing on this machine: {}", missing.join("; "));
+    apt::ensure_libclang()?;
     wasm::ensure_target()
 }
 

@@ -9,6 +9,7 @@
 //! - `cargo xtask demo` shows the product working in one terminal and a half.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod apt;
 mod assemble;
 mod browser;
 mod ci;

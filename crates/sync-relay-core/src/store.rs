@@ -26,15 +26,21 @@ pub struct OpId(pub u64);
 /// What became of one write: done, or refused by a rule.
 pub type WriteOutcome = Result<WriteResult, Refusal>;
 
-/// Storage itself failed: nothing of the batch may be taken as done, or as not done.
+/// Storage itself failed.
 #[derive(Debug, thiserror::Error)]
-#[error("storage failed")]
-pub struct StoreError(#[source] Box<dyn core::error::Error + Send + Sync>);
+pub enum StoreError {
+    /// There is no room where it lies. Nothing of the batch was done.
+    #[error("storage has no room")]
+    Full(#[source] Box<dyn core::error::Error + Send + Sync>),
+    /// Nothing of the batch may be taken as done, or as not done.
+    #[error("storage failed")]
+    Failed(#[source] Box<dyn core::error::Error + Send + Sync>),
+}
 
 impl StoreError {
     /// From whatever went wrong beneath.
     pub fn new(cause: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
-        Self(cause.into())
+        Self::Failed(cause.into())
     }
 }
 

@@ -199,6 +199,12 @@ impl World {
         self.run();
     }
 
+    /// A device's disk does the first thing that waits for it.
+    pub fn write_next(&mut self, n: usize) {
+        self.devices[n].write_next(now(self.ms));
+        self.run();
+    }
+
     /// A command that is answered at once.
     pub fn ask(&mut self, n: usize, command: Command) -> Result<Reply, EngineError> {
         let id = self.command(n, command);

@@ -35,14 +35,18 @@ pub(super) struct Health {
 
 /// How is it?
 ///
-/// Asks storage, and does not only say that the process runs.
+/// Asks storage, and does not only say that the process runs. After something could not be stored, tries whether it
+/// can be now.
 #[utoipa::path(get, path = "/health", responses(
     (status = OK, body = Health, description = "It is well."),
-    (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage does not answer."),
+    (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage does not work."),
 ))]
 pub(super) async fn health(State(relay): State<Arc<Relay>>) -> Result<Json<Health>, Problem> {
-    let asked = timeout(PATIENCE, relay.store.read(&ReadOp::Stats)).await;
-    let Ok(Ok(ReadResult::Stats(stats))) = asked else {
+    let asking = async {
+        let read = relay.store.read(&ReadOp::Stats).await;
+        read.ok().zip(relay.store.inner().can_write().await.then_some(()))
+    };
+    let Ok(Some((ReadResult::Stats(stats), ()))) = timeout(PATIENCE, asking).await else {
         return Err(Unavailable.into());
     };
     Ok(Json(Health {

@@ -52,7 +52,9 @@ pub(super) async fn guarded(
 }
 
 async fn answer(relay: &Relay) -> Response {
-    let totals = timeout(PATIENCE, relay.store.inner().totals()).await;
+    let storage = relay.store.inner();
+    let totals = timeout(PATIENCE, storage.totals()).await;
+    let writes = timeout(PATIENCE, storage.can_write()).await;
     let snapshot = Snapshot {
         connections: relay.connected(),
         strangers: relay.lobby.count(),
@@ -60,6 +62,7 @@ async fn answer(relay: &Relay) -> Response {
         queued_writes: relay.writer.waiting(),
         uptime: relay.clock.uptime(),
         totals: totals.ok().and_then(Result::ok),
+        writes: writes.unwrap_or(false),
     };
     ([(header::CONTENT_TYPE, TEXT)], relay.metrics.render(&snapshot)).into_response()
 }

@@ -24,8 +24,12 @@ use sync_types::{BlobId, Cursor, DeviceId, Epoch, GroupId, StoreId, UnixMs};
 use super::SqliteStore;
 
 impl SqliteStore {
-    pub(super) async fn apply_batch(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
-        let mut writer = self.writer.lock().await;
+    /// One transaction, with a connection that is good for no other one if this fails.
+    pub(super) async fn transact(
+        &self,
+        writer: &mut SqliteConnection,
+        batch: &[WriteOp],
+    ) -> Result<Vec<WriteOutcome>, sqlx::Error> {
         // Dropped without a commit, it is rolled back.
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         let mut work = Work::new(&mut transaction, &self.policy, self.store_id);

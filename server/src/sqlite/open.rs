@@ -15,6 +15,9 @@ use sync_relay_core::Policy;
 use sync_types::{RelaySecret, StoreId};
 use tokio::sync::Mutex;
 
+use super::failure::Condition;
+use super::write::renew_log;
+
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// Connections that read beside the one that writes.
@@ -58,7 +61,12 @@ pub enum OpenError {
 /// A relay's database.
 #[derive(Debug)]
 pub struct SqliteStore {
-    pub(super) writer: Mutex<SqliteConnection>,
+    /// None after it has failed, until it is opened anew.
+    pub(super) writer: Mutex<Option<SqliteConnection>>,
+    pub(super) options: SqliteConnectOptions,
+    /// Keeps the log's index when no other connection does. Does nothing else.
+    index: SqliteConnection,
+    pub(super) condition: Condition,
     pub(super) readers: SqlitePool,
     pub(super) policy: Policy,
     pub(super) store_id: StoreId,
@@ -72,6 +80,27 @@ impl SqliteStore {
     /// store id. One relay at a time.
     pub async fn open(path: &Path, policy: Policy) -> Result<Self, OpenError> {
         let lock = prepare(path)?;
+        renew_log(path).map_err(failed(path))?;
+        Self::open_locked(path, policy, lock, |options| options).await
+    }
+
+    /// As [`open`](Self::open), with other options for all connections: for tests that put another disk under
+    /// SQLite, or a mistake into its settings. What is in the database's log is taken to be durable.
+    pub async fn open_with(
+        path: &Path,
+        policy: Policy,
+        adjust: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions,
+    ) -> Result<Self, OpenError> {
+        let lock = prepare(path)?;
+        Self::open_locked(path, policy, lock, adjust).await
+    }
+
+    async fn open_locked(
+        path: &Path,
+        policy: Policy,
+        lock: File,
+        adjust: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions,
+    ) -> Result<Self, OpenError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
@@ -81,6 +110,7 @@ impl SqliteStore {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("cache_size", "-32000")
             .pragma("wal_autocheckpoint", "16384");
+        let options = adjust(options);
         let mut writer = SqliteConnection::connect_with(&options).await?;
         let auto_vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut writer).await?;
         if auto_vacuum != INCREMENTAL {
@@ -93,14 +123,16 @@ impl SqliteStore {
             keep_key(path, &secret)?;
         }
         let store_id = meta(&mut writer, "store_id", None).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(
-                SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT),
-            )
-            .await?;
+        let reading = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let mut index = SqliteConnection::connect_with(&adjust(reading.clone())).await?;
+        // A connection comes to the index with the first that it reads.
+        sqlx::query("SELECT 1 FROM meta").fetch_optional(&mut index).await?;
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(adjust(reading)).await?;
         Ok(Self {
-            writer: Mutex::new(writer),
+            writer: Mutex::new(Some(writer)),
+            options,
+            index,
+            condition: Condition::default(),
             readers,
             policy,
             store_id: StoreId(store_id),
@@ -122,7 +154,8 @@ impl SqliteStore {
     /// Puts everything into the one file and lets go of it.
     pub async fn close(self) -> Result<(), OpenError> {
         self.readers.close().await;
-        let mut writer = self.writer.into_inner();
+        self.index.close().await?;
+        let Some(mut writer) = self.writer.into_inner() else { return Ok(()) };
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut writer).await?;
         Ok(writer.close().await?)
     }
@@ -242,15 +275,16 @@ pub struct Settings {
 }
 
 impl SqliteStore {
-    /// Asks the connection that writes for its settings.
+    /// Asks a connection that writes for its settings.
     pub async fn settings(&self) -> Result<Settings, OpenError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = SqliteConnection::connect_with(&self.options).await?;
         let (auto_vacuum, synchronous, journal_mode, foreign_keys) = sqlx::query_as(
             "SELECT auto_vacuum, synchronous, journal_mode, foreign_keys
              FROM pragma_auto_vacuum(), pragma_synchronous(), pragma_journal_mode(), pragma_foreign_keys()",
         )
-        .fetch_one(&mut *writer)
+        .fetch_one(&mut writer)
         .await?;
+        writer.close().await?;
         Ok(Settings { auto_vacuum, synchronous, journal_mode, foreign_keys })
     }
 }

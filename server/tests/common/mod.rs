@@ -1,13 +1,13 @@
 //! A relay on a real socket with a real database, and a client made of the protocol's own parts.
 #![allow(dead_code, unreachable_pub, clippy::wildcard_enum_match_arm, clippy::large_enum_variant)]
 
-pub mod program;
-
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use ed25519_dalek::{Signer, SigningKey};
 use futures_util::{SinkExt, StreamExt};
+use sync_relay::sqlite::SqliteStore;
 use sync_relay::{Config, ServeError};
 use sync_types::channel::{Channel, Initiator};
 use sync_types::keylog::rotation_transcript;
@@ -33,6 +33,8 @@ pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it happens in time")
 }
 
+type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 pub struct Relay {
     pub addr: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -47,12 +49,26 @@ impl Relay {
 
     pub async fn start_with(folder: &TempDir, mut config: Config) -> Self {
         config.storage.database = Some(folder.path().join("relay.db"));
+        Self::start_by(|listener, stopped| sync_relay::serve(config, listener, stopped)).await
+    }
+
+    /// A relay on a store that was opened before.
+    pub async fn start_on(store: SqliteStore, mut config: Config) -> Self {
+        config.storage.database = Some("elsewhere/relay.db".into());
+        Self::start_by(|listener, stopped| sync_relay::serve_with(config, store, listener, stopped)).await
+    }
+
+    async fn start_by<F>(serve: impl FnOnce(TcpListener, Stopped) -> F) -> Self
+    where
+        F: Future<Output = Result<(), ServeError>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(sync_relay::serve(config, listener, async move {
+        let stopped = Box::pin(async move {
             let _ = stopped.await;
-        }));
+        });
+        let task = tokio::spawn(serve(listener, stopped));
         Self { addr, stop, task }
     }
 

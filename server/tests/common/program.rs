@@ -1,4 +1,5 @@
 //! The real program in a process of its own.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -120,12 +120,24 @@ impl Device {
         self.writing.len()
     }
 
-    /// The disk does what waits for it.
-    pub(super) fn write_all(&mut self, now: Now) {
-        while let Some((batch, changes)) = self.writing.pop_front() {
+    /// What a busy disk is to write next.
+    pub fn next_write(&self) -> Option<&[Change]> {
+        self.writing.front().map(|(_, changes)| changes.as_slice())
+    }
+
+    /// The disk does the first thing that waits for it.
+    pub(super) fn write_next(&mut self, now: Now) {
+        if let Some((batch, changes)) = self.writing.pop_front() {
             changes.into_iter().for_each(|change| self.write(change));
             self.engine.handle(now, Input::Stored(batch));
             self.pump(now);
+        }
+    }
+
+    /// The disk does what waits for it.
+    pub(super) fn write_all(&mut self, now: Now) {
+        while !self.writing.is_empty() {
+            self.write_next(now);
         }
     }
 

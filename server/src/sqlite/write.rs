@@ -1,0 +1,124 @@
+//! The one connection that writes, and how it comes back after a failure.
+//!
+//! Whatever fails, nothing of it was acknowledged, and a connection that has failed is not used again. But what it has
+//! left in the log may not be durable, even if the system says later that it is: a system that could not write
+//! something gives it up and says so once. If it were found in the log, who repeats a push would be told that it is
+//! stored. While the relay runs it is not found, for the log's index, which another connection keeps, ends before it,
+//! and the next commit takes its place. When the relay starts, the log is written anew before anybody reads it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use sqlx::{Connection, SqliteConnection};
+use sync_relay_core::store::{WriteOp, WriteOutcome};
+
+use super::SqliteStore;
+use super::failure::Failure;
+
+/// Bytes that must find room before a disk that was full counts as well.
+const ATTEMPT: i64 = 1 << 20;
+
+impl SqliteStore {
+    pub(super) async fn apply_batch(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, Failure> {
+        let mut place = self.writer.lock().await;
+        let mut writer = self.ready(place.take()).await?;
+        let applied = self.transact(&mut writer, batch).await;
+        *place = self.after(writer, applied.as_ref().err()).await;
+        Ok(applied?)
+    }
+
+    /// Whether what is pushed could be stored: when the last write or read has failed, by trying.
+    pub(crate) async fn can_write(&self) -> bool {
+        self.condition.is_well() || self.try_to_write().await.is_ok()
+    }
+
+    async fn try_to_write(&self) -> Result<(), Failure> {
+        let mut place = self.writer.lock().await;
+        let mut writer = self.ready(place.take()).await?;
+        let written = there_and_back(&mut writer).await;
+        *place = self.after(writer, written.as_ref().err()).await;
+        Ok(written?)
+    }
+
+    /// A connection that has not failed.
+    async fn ready(&self, writer: Option<SqliteConnection>) -> Result<SqliteConnection, Failure> {
+        if self.condition.is_damaged() {
+            return Err(Failure::Damaged);
+        }
+        if let Some(writer) = writer {
+            return Ok(writer);
+        }
+        let opened = SqliteConnection::connect_with(&self.options).await;
+        Ok(opened.inspect_err(|failure| self.condition.fails(failure))?)
+    }
+
+    /// The connection, if it may be used again.
+    async fn after(
+        &self,
+        writer: SqliteConnection,
+        failure: Option<&sqlx::Error>,
+    ) -> Option<SqliteConnection> {
+        let Some(failure) = failure else {
+            self.condition.works();
+            return Some(writer);
+        };
+        self.condition.fails(failure);
+        // It may not even close; nothing depends on that.
+        let _ = writer.close_hard().await;
+        None
+    }
+}
+
+/// Writes as much as a large push does, and takes it away again.
+async fn there_and_back(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let there = "INSERT OR REPLACE INTO meta (key, value) VALUES ('attempt', zeroblob(?))";
+    sqlx::query(there).bind(ATTEMPT).execute(&mut *writer).await?;
+    sqlx::query("DELETE FROM meta WHERE key = 'attempt'").execute(writer).await?;
+    Ok(())
+}
+
+/// Makes durable what is in a database's log, if there is one: a relay that was killed may have written it without
+/// waiting for the disk, or without success. The same bytes are written once more, so that the system has to.
+pub(super) fn renew_log(database: &Path) -> io::Result<()> {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let file = match OpenOptions::new().read(true).write(true).open(&log) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    rewrite(&file)?;
+    file.sync_all()
+}
+
+fn rewrite(file: &File) -> io::Result<()> {
+    let mut bytes = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let count = file.read_at(&mut bytes, at)?;
+        if count == 0 {
+            return Ok(());
+        }
+        file.write_all_at(&bytes[..count], at)?;
+        at += count as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_the_same_after_it_was_written_anew() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let database = folder.path().join("relay.db");
+        renew_log(&database).unwrap();
+        assert!(!folder.path().join("relay.db-wal").exists(), "none was made");
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(folder.path().join("relay.db-wal"), &bytes).unwrap();
+        renew_log(&database).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("relay.db-wal")).unwrap(), bytes);
+    }
+}
