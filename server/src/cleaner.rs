@@ -87,6 +87,8 @@ impl<S: Store> Cleaner<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use sync_relay_core::Registration;
     use sync_relay_core::store::{ReadOp, ReadResult, WriteOutcome};
     use sync_types::{DeviceId, GroupId};
@@ -122,7 +124,7 @@ mod tests {
     async fn every_chore_is_done_to_its_end_and_a_failure_stops_no_other() {
         let (sender, mut said) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
-        let (fanout, clock) = (Arc::new(Fanout::new(1)), Clock::start());
+        let (fanout, clock) = (Arc::new(Fanout::new(1)), Clock::start(SystemTime::now));
         let seat = fanout.open(clock);
         seat.register(Registration {
             group: GroupId([1; 32]),

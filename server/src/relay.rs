@@ -1,7 +1,7 @@
 //! A relay from its start to its end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sync_relay_core::{Policy, RelayIdentity};
 use tokio::net::TcpListener;
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use crate::accept::{self, Sockets};
 use crate::caller::Proxies;
 use crate::cleaner::Cleaner;
-use crate::clock::Clock;
+use crate::clock::{Clock, WallClock};
 use crate::config::{Config, ConfigError};
 use crate::fanout::Fanout;
 use crate::http;
@@ -109,6 +109,16 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    serve_by(SystemTime::now, config, listener, shutdown).await
+}
+
+/// As [`serve`], by another clock of the day: for tests of what a wrong one does.
+pub async fn serve_by(
+    wall: WallClock,
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     config.check()?;
     let policy = config.policy();
     let database = config.database()?;
@@ -134,7 +144,7 @@ pub async fn serve(
         "the relay runs"
     );
     let max_connections = config.server.max_connections;
-    let clock = Clock::start();
+    let clock = Clock::start(wall);
     let cleaner = Cleaner {
         store: Arc::clone(&store),
         fanout: Arc::clone(&fanout),
