@@ -5,6 +5,7 @@
 //! - `cargo xtask page` puts the page together that a relay carries, the client included.
 //! - `cargo xtask bench-page` measures how long a person waits for it.
 //! - `cargo xtask fuzz` looks for inputs that break something.
+//! - `cargo xtask faults` looks for promises that break when things are killed, cut, wrong or old.
 //! - `cargo xtask demo` shows the product working in one terminal and a half.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -12,6 +13,7 @@ mod assemble;
 mod browser;
 mod ci;
 mod demo;
+mod faults;
 mod fuzz;
 mod laws;
 mod page;
@@ -50,6 +52,8 @@ enum Command {
     BenchPage,
     /// Look for inputs that break something, with cargo-fuzz and a nightly compiler
     Fuzz(fuzz::Options),
+    /// Kill, cut, mislead and set back a relay and its devices, and see whether they keep their promises
+    Faults(faults::Options),
     /// Start a relay in a temporary folder and pair a device with it
     Demo {
         /// Play both devices, check what arrives, and exit
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Command::Page => assemble::build().map(|_| true),
         Command::BenchPage => browser::bench(),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Faults(options) => faults::run(&options),
         Command::Demo { check: true } => demo::check().map(|()| true),
         Command::Demo { check: false } => demo::show_and_wait().map(|()| true),
     };

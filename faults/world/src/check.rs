@@ -209,14 +209,9 @@ pub fn acked_and_not_there(acked: &[(Item, BlobId, Cursor)], log: &RelayLog) -> 
 
 /// The acknowledgements of a journal.
 pub fn acks(writer: WriterNo, entries: &[Entry]) -> impl Iterator<Item = (Item, BlobId, Cursor)> {
-    entries.iter().filter_map(move |entry| match entry {
-        Entry::Acked(number, blob, cursor) => Some((Item { writer, number: *number }, *blob, *cursor)),
-        Entry::Start
-        | Entry::Try(_)
-        | Entry::Queued(..)
-        | Entry::Took(..)
-        | Entry::Has(_)
-        | Entry::Alarm(_) => None,
+    entries.iter().filter_map(move |entry| {
+        let Entry::Acked(number, blob, cursor) = entry else { return None };
+        Some((Item { writer, number: *number }, *blob, *cursor))
     })
 }
 
@@ -237,11 +232,9 @@ fn promised(told: &[Told]) -> Promised {
 
 fn alarms(told: &[Told], rules: Rules) -> Vec<Violation> {
     let all = told.iter().flat_map(|told| told.entries.iter().map(move |entry| (&told.name, entry)));
-    let alarm = |(device, entry): (&String, &Entry)| match entry {
-        Entry::Alarm(what) if !rules.allows(what) => {
-            Some(Violation::Alarm { device: device.clone(), what: what.clone() })
-        }
-        _ => None,
+    let alarm = |(device, entry): (&String, &Entry)| {
+        let Entry::Alarm(what) = entry else { return None };
+        (!rules.allows(what)).then(|| Violation::Alarm { device: device.clone(), what: what.clone() })
     };
     all.filter_map(alarm).collect()
 }

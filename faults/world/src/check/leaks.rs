@@ -87,7 +87,7 @@ mod tests {
         let key: Vec<u8> = (0..32).map(|n| n * 7 + 1).collect();
         secrets.key(&key);
         let folder = tempfile::tempdir().unwrap();
-        let mut told = |bytes: &[u8]| {
+        let told = |bytes: &[u8]| {
             std::fs::write(folder.path().join("file"), [&[0xff; 100], bytes, &[0xff; 100]].concat()).unwrap();
             leaks(folder.path(), &secrets).unwrap()
         };

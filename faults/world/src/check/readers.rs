@@ -83,9 +83,9 @@ impl Seen {
 pub(super) fn reused(told: &[Told], promised: &Promised, log: &RelayLog) -> Vec<Violation> {
     let group_of = |writer| promised.groups.get(&writer).copied().unwrap_or_default();
     let acked = promised.acked.iter().map(|(item, blob, cursor)| (group_of(item.writer), *cursor, *blob));
-    let took = |entry: &Entry| match entry {
-        Entry::Took(blob, cursor, _) => Some((*cursor, *blob)),
-        _ => None,
+    let took = |entry: &Entry| {
+        let Entry::Took(blob, cursor, _) = entry else { return None };
+        Some((*cursor, *blob))
     };
     let readers = told.iter().filter(|told| told.writer.is_none());
     let by_readers = readers.flat_map(|told| {

@@ -35,6 +35,9 @@ enum Task {
     Load,
 }
 
+/// What became of an item that was pushed.
+type Settled = (u64, BlobId, Result<Cursor, Error>);
+
 struct Writer {
     client: SyncClient,
     journal: Journal,
@@ -44,7 +47,7 @@ struct Writer {
     /// The number of the last item that was tried, also in an earlier life.
     last: u64,
     acked: u64,
-    waiting: FuturesUnordered<BoxFuture<'static, (u64, BlobId, Result<Cursor, Error>)>>,
+    waiting: FuturesUnordered<BoxFuture<'static, Settled>>,
 }
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {

@@ -32,7 +32,9 @@ pub async fn run(program: &Path, way: Way) -> Result<Sums> {
 
     let copy = world.scratch("copy.db");
     match way {
-        Way::Restore => drop(sync_relay::sqlite::backup(&world.database(), &copy).await?),
+        Way::Restore => {
+            sync_relay::sqlite::backup(&world.database(), &copy).await?;
+        }
         Way::RawCopy => {
             world.kill_relay()?;
             copy_files(&world.database(), &copy)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::check::{Rules, Sums};
 use crate::world::{DeviceNo, RelaySetup, World};
@@ -15,6 +15,8 @@ use crate::world::{DeviceNo, RelaySetup, World};
 pub const BLOCK: u64 = 50;
 /// Longest time from one kill to the next, in milliseconds.
 const LONGEST: u64 = 150;
+/// Most acknowledgements of a writer from one kill to the next.
+const MOST: u64 = 40;
 
 /// What was done, and what was found to hold.
 #[derive(Debug, Default, Clone, Copy)]
@@ -34,13 +36,28 @@ pub async fn run(program: &Path, seed: u64, rounds: u64) -> Result<Done> {
     let mut done = Done::default();
     world.tell_writers("load");
     for _ in 0..rounds {
-        // A random moment is what this is about.
-        sleep(Duration::from_millis(rng.next_u64() % LONGEST)).await;
+        moment(&mut world, &mut rng).await;
         round(&mut world, &mut rng, &mut done).await?;
     }
     world.drain().await?;
     done.sums = world.check(Rules::default()).await?;
     Ok(done)
+}
+
+/// A random moment is what this is about: so long after the last, or when so much more was acknowledged, if that comes
+/// sooner.
+async fn moment(world: &mut World, rng: &mut ChaCha8Rng) {
+    let time = Duration::from_millis(rng.next_u64() % LONGEST);
+    let more = 1 + rng.next_u64() % MOST;
+    let writers = world.running(|setup| setup.writer.is_some());
+    let writer = writers[rng.next_u64() as usize % writers.len()];
+    match world.app(writer) {
+        Ok(app) if rng.next_u64().is_multiple_of(2) => {
+            let wanted = app.heard().acked + more;
+            let _ = timeout(time, app.until("acknowledgements", |heard| heard.acked >= wanted)).await;
+        }
+        Ok(_) | Err(_) => sleep(time).await,
+    }
 }
 
 /// A relay, one or two groups, some writers and readers.
@@ -66,7 +83,10 @@ async fn round(world: &mut World, rng: &mut ChaCha8Rng, done: &mut Done) -> Resu
     let (relay, victims) = match rng.next_u64() % 10 {
         0..5 => (true, Vec::new()),
         5..8 => (false, vec![rng.next_u64() % apps]),
-        _ => (rng.next_u64() % 2 == 0, (0..apps).filter(|_| rng.next_u64() % 2 == 0).collect()),
+        _ => (
+            rng.next_u64().is_multiple_of(2),
+            (0..apps).filter(|_| rng.next_u64().is_multiple_of(2)).collect(),
+        ),
     };
     let victims: Vec<DeviceNo> = victims.into_iter().filter_map(|no| no.try_into().ok()).collect();
     if relay {
@@ -78,7 +98,7 @@ async fn round(world: &mut World, rng: &mut ChaCha8Rng, done: &mut Done) -> Resu
         world.kill_app(*no)?;
         done.apps += 1;
     }
-    if relay && rng.next_u64() % 8 == 0 {
+    if relay && rng.next_u64().is_multiple_of(8) {
         // Once more, while it starts.
         world.launch_relay()?;
         sleep(Duration::from_millis(rng.next_u64() % 20)).await;
@@ -89,7 +109,10 @@ async fn round(world: &mut World, rng: &mut ChaCha8Rng, done: &mut Done) -> Resu
         world.start_relay().await?;
     }
     for no in &victims {
-        world.start_app(*no).await?;
+        world.launch_app(*no)?;
+    }
+    for no in &victims {
+        world.wait_for_app(*no).await?;
         if world.devices[*no].setup.writer.is_some() {
             world.app(*no)?.tell("load");
         }

@@ -70,6 +70,11 @@ impl World {
     /// Starts a device's app.
     pub async fn start_app(&mut self, no: DeviceNo) -> Result<()> {
         self.launch_app(no)?;
+        self.wait_for_app(no).await
+    }
+
+    /// Waits until a device's app works.
+    pub async fn wait_for_app(&mut self, no: DeviceNo) -> Result<()> {
         self.app(no)?.until("ready", |heard| heard.ready).await.with_context(|| self.log_of(no))
     }
 
@@ -159,9 +164,9 @@ impl World {
         let mut last = Vec::new();
         for device in &self.devices {
             let Some(writer) = device.setup.writer else { continue };
-            let queued = journal::read(&device.journal, 0)?.0.into_iter().filter_map(|entry| match entry {
-                Entry::Queued(number, _) => Some(number),
-                _ => None,
+            let queued = journal::read(&device.journal, 0)?.0.into_iter().filter_map(|entry| {
+                let Entry::Queued(number, _) = entry else { return None };
+                Some(number)
             });
             last.extend(queued.max().map(|number| (device.setup.group, writer, number)));
         }
