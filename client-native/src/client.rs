@@ -52,6 +52,7 @@ struct Configured {
     key_place: KeyPlace,
     relay: Option<RelayAddress>,
     place: Place,
+    clock: Clock,
 }
 
 /// What to do about a device that is there already, or is not.
@@ -94,7 +95,7 @@ impl SyncClient {
         let (key, key_place) = load_key(&config, wish != Wish::Stored).await?;
         let (store, loaded) = Store::open(&folder, key.clone()).await?;
         let opening = Opening { home, key, keep_sent: config.keep_sent };
-        let clock = Clock::start();
+        let clock = Clock::start(config.wall_clock);
         let is_new = loaded.engine.is_empty();
         let (group_key, passphrase_group) = (config.group_key.take(), config.passphrase_group.take());
         let session = match (is_new, wish) {
@@ -126,7 +127,7 @@ impl SyncClient {
         };
         tokio::spawn(driver.run(session));
         let place = Place::of(&config);
-        let configured = Arc::new(Configured { key_place, relay: config.relay_url, place });
+        let configured = Arc::new(Configured { key_place, relay: config.relay_url, place, clock });
         let client = Self { requests, events, status, configured, has: Arc::default() };
         match (group_key, passphrase_group) {
             _ if client.status().group_id.is_some() => {}
@@ -294,6 +295,11 @@ impl SyncClient {
 
     fn has(&self) -> MutexGuard<'_, Option<PageEnd>> {
         self.has.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What time it is here.
+    pub(crate) fn clock(&self) -> Clock {
+        self.configured.clock
     }
 
     /// Where this device's files are.

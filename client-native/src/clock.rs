@@ -14,26 +14,29 @@ use crate::Error;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
+    wall: fn() -> SystemTime,
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+    /// `wall` tells the time of day.
+    pub(crate) fn start(wall: fn() -> SystemTime) -> Self {
+        Self { start: Instant::now(), wall }
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { mono: MonoMs(0).plus(self.start.elapsed()), unix: unix_now() }
+        Now { mono: MonoMs(0).plus(self.start.elapsed()), unix: self.unix() }
+    }
+
+    /// The time of day.
+    pub(crate) fn unix(&self) -> UnixMs {
+        let since = (self.wall)().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        UnixMs(0).plus(since)
     }
 
     /// When a moment of the steady clock is, for the runtime's timers.
     pub(crate) fn instant(&self, at: MonoMs) -> Instant {
         self.start + at.since(MonoMs(0))
     }
-}
-
-pub(crate) fn unix_now() -> UnixMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    UnixMs(0).plus(since)
 }
 
 /// 32 random bytes of the operating system's.

@@ -1,7 +1,7 @@
 //! What an app says about its device before there is a client.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use sync_e2ee::{DeviceName, EpochSecret};
@@ -65,6 +65,8 @@ pub struct SyncConfig {
     /// How long to wait for a turn when another process uses the folder, before [`Error::Busy`].
     /// Default: 40 s. A process in the middle of something may take 30 s to let go.
     pub open_timeout: Duration,
+    /// What tells the time of day. Default: [`SystemTime::now`]. For tests of what a wrong clock does.
+    pub wall_clock: fn() -> SystemTime,
 }
 
 impl SyncConfig {
@@ -112,6 +114,7 @@ impl Default for SyncConfig {
             keychain: Keychain::default(),
             keep_sent: 8 * 1024 * 1024,
             open_timeout: Duration::from_secs(40),
+            wall_clock: SystemTime::now,
         }
     }
 }

@@ -110,7 +110,9 @@ impl Driver {
             Some(receipt) => receipts.insert(to, receipt).is_none(),
             None => false,
         });
-        let found = left_acks::take(&mut session.own_rows, |blob_id| receipts.contains_key(blob_id));
+        let found = left_acks::take(&mut session.own_rows, self.clock.unix(), |blob_id| {
+            receipts.contains_key(blob_id)
+        });
         done.extend(found.deletions);
         if let Err(error) = session.store.apply(done).await {
             return End::Broken(error);
@@ -349,7 +351,11 @@ impl Driver {
 
     /// Settles a push of this process's, or notes the result for the process that waits for it.
     fn pushed(&mut self, blob_id: BlobId, result: Result<Cursor, ErrorCode>) -> Option<sync_engine::Change> {
-        if self.settle(blob_id, result) { None } else { Some(left_acks::leave(blob_id, result)) }
+        if self.settle(blob_id, result) {
+            None
+        } else {
+            Some(left_acks::leave(blob_id, result, self.clock.unix()))
+        }
     }
 
     /// Follows a push of this process's to its new id, or notes that for the process that waits for it.
@@ -359,7 +365,7 @@ impl Driver {
                 self.own.receipts.insert(to, receipt);
                 None
             }
-            None => Some(left_acks::rename(from, to)),
+            None => Some(left_acks::rename(from, to, self.clock.unix())),
         }
     }
 

@@ -163,6 +163,13 @@ pub enum Error {
     /// Nothing lies at the relay under this code or link.
     #[error("no invite under this code: mistyped, used, or expired")]
     InviteNotFound,
+    /// The relay gave the invite away, and by this device's clock its time is over: the relay has kept it too long,
+    /// or one of the clocks is wrong. It is used up now: ask for another one.
+    #[error(
+        "the invite has expired by this device's clock: is the date right here, and on the device that made it? \
+         It is used up; ask for another one"
+    )]
+    InviteExpired,
     /// The invite cannot be taken back, for somebody has used it: look at the group's devices.
     #[error("the invite was used already: look at the group's devices")]
     InviteUsed,
@@ -238,7 +245,9 @@ impl Error {
             | Self::Malformed
             | Self::RelayReset
             | Self::RestoreWaits => Fault::Refused,
-            Self::InviteNotFound | Self::InviteUsed | Self::InviteDamaged => Fault::InviteNotFound,
+            Self::InviteNotFound | Self::InviteExpired | Self::InviteUsed | Self::InviteDamaged => {
+                Fault::InviteNotFound
+            }
             Self::Busy(_) | Self::Store(_) | Self::State(..) | Self::Machine(_) => Fault::Storage,
         }
     }

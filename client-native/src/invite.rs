@@ -15,7 +15,7 @@ use sync_types::{
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use crate::clock::{rng, unix_now};
+use crate::clock::rng;
 use crate::http::{self, Left};
 use crate::request::{Ask, Request};
 use crate::{Error, SyncClient};
@@ -129,7 +129,8 @@ impl SyncClient {
     ///
     /// # Errors
     /// [`Error::AlreadyInGroup`] and [`Error::InviteText`] before the invite is used up;
-    /// [`Error::InviteNotFound`] for one that is mistyped, used, revoked or expired.
+    /// [`Error::InviteNotFound`] for one that is mistyped, used, revoked or expired;
+    /// [`Error::InviteExpired`] for one that the relay gave away and that is over by this device's clock.
     pub async fn join(&self, invite: &str) -> Result<(), Error> {
         if self.status().group_id.is_some() {
             return Err(Error::AlreadyInGroup);
@@ -138,8 +139,8 @@ impl SyncClient {
         let sealed = http::claim_invite(&found.relay, &found.lookup).await?;
         let mut invite =
             Invite::open(&found.lookup, &found.key, &sealed).map_err(|_| Error::InviteDamaged)?;
-        if unix_now() > invite.expires.plus(CLOCK_TOLERANCE) {
-            return Err(Error::InviteNotFound);
+        if self.clock().unix() > invite.expires.plus(CLOCK_TOLERANCE) {
+            return Err(Error::InviteExpired);
         }
         if let Some(expected) = found.relay_key.filter(|key| *key != invite.relay_key) {
             return Err(Error::RelayKeyChanged { expected, found: invite.relay_key });

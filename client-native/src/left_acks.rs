@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use sync_engine::Change;
-use sync_types::{BlobId, Cursor, ErrorCode};
+use sync_types::{BlobId, Cursor, ErrorCode, UnixMs};
 use zeroize::Zeroizing;
 
-use crate::clock::unix_now;
 use crate::driver::OwnRows;
 
 /// First byte of the rows' keys; the blob id follows.
@@ -35,13 +34,13 @@ enum Left {
 }
 
 /// A row with a result.
-pub(crate) fn leave(blob_id: BlobId, result: Result<Cursor, ErrorCode>) -> Change {
-    row(blob_id, Left::Settled(result))
+pub(crate) fn leave(blob_id: BlobId, result: Result<Cursor, ErrorCode>, now: UnixMs) -> Change {
+    row(blob_id, Left::Settled(result), now)
 }
 
 /// A row that leads from one id to another.
-pub(crate) fn rename(from: BlobId, to: BlobId) -> Change {
-    row(from, Left::Renamed(to))
+pub(crate) fn rename(from: BlobId, to: BlobId, now: UnixMs) -> Change {
+    row(from, Left::Renamed(to), now)
 }
 
 /// Passes on the new ids of pushes, in their order; `renamed` says whether it waits for the old id.
@@ -64,9 +63,8 @@ pub(crate) fn follow(rows: &mut OwnRows, mut renamed: impl FnMut(BlobId, BlobId)
 }
 
 /// Takes the results of the pushes that are `wanted`, and drops what is old.
-pub(crate) fn take(rows: &mut OwnRows, wanted: impl Fn(&BlobId) -> bool) -> Found {
+pub(crate) fn take(rows: &mut OwnRows, now: UnixMs, wanted: impl Fn(&BlobId) -> bool) -> Found {
     let mut found = Found::default();
-    let now = unix_now();
     rows.retain(|key, value| {
         if key.first() != Some(&PREFIX) {
             return true;
@@ -88,8 +86,8 @@ pub(crate) fn take(rows: &mut OwnRows, wanted: impl Fn(&BlobId) -> bool) -> Foun
 }
 
 /// When it was left, which kind it is, and the cursor, the code or the id.
-fn row(blob_id: BlobId, left: Left) -> Change {
-    let mut value = unix_now().0.to_be_bytes().to_vec();
+fn row(blob_id: BlobId, left: Left, now: UnixMs) -> Change {
+    let mut value = now.0.to_be_bytes().to_vec();
     match left {
         Left::Settled(Err(code)) => {
             value.push(REFUSED);
@@ -132,27 +130,26 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    const NOW: UnixMs = UnixMs(1_700_000_000_000);
+
     #[test]
     fn results_are_found_once_and_old_ones_go() {
         let (acked, refused, strange) = (BlobId([1; 16]), BlobId([2; 16]), BlobId([3; 16]));
-        let old = Change {
-            value: Some(Zeroizing::new([0; 17].to_vec())),
-            ..leave(BlobId([4; 16]), Ok(Cursor::ZERO))
-        };
+        let old = leave(BlobId([4; 16]), Ok(Cursor::ZERO), UnixMs(0));
         let mut rows = OwnRows::new();
         for change in [
-            leave(acked, Ok(Cursor::new(7).unwrap())),
-            leave(refused, Err(ErrorCode::Conflict)),
-            leave(strange, Ok(Cursor::ZERO)),
+            leave(acked, Ok(Cursor::new(7).unwrap()), NOW),
+            leave(refused, Err(ErrorCode::Conflict), NOW),
+            leave(strange, Ok(Cursor::ZERO), NOW),
             old,
         ] {
             rows.insert(change.key, change.value.unwrap());
         }
         rows.insert(vec![0x80], Zeroizing::new(Vec::new()));
-        let found = take(&mut rows, |blob_id| *blob_id != strange);
+        let found = take(&mut rows, NOW, |blob_id| [acked, refused].contains(blob_id));
         assert_eq!(found.acks, [(acked, Ok(Cursor::new(7).unwrap())), (refused, Err(ErrorCode::Conflict))]);
         assert_eq!((found.deletions.len(), rows.len()), (3, 2));
-        assert!(take(&mut rows, |blob_id| *blob_id != strange).deletions.is_empty());
+        assert!(take(&mut rows, NOW, |blob_id| [acked, refused].contains(blob_id)).deletions.is_empty());
     }
 
     #[test]
@@ -160,10 +157,10 @@ mod tests {
         let [first, second, third, strange] = [9, 1, 5, 7].map(|n| BlobId([n; 16]));
         let mut rows = OwnRows::new();
         for change in [
-            rename(first, second),
-            rename(second, third),
-            rename(strange, first),
-            leave(third, Ok(Cursor::new(7).unwrap())),
+            rename(first, second, NOW),
+            rename(second, third, NOW),
+            rename(strange, first, NOW),
+            leave(third, Ok(Cursor::new(7).unwrap()), NOW),
         ] {
             rows.insert(change.key, change.value.unwrap());
         }
@@ -174,6 +171,6 @@ mod tests {
             mine
         });
         assert_eq!((waits_for, deletions.len(), rows.len()), (third, 2, 2));
-        assert_eq!(take(&mut rows, |blob_id| *blob_id == third).acks.len(), 1);
+        assert_eq!(take(&mut rows, NOW, |blob_id| *blob_id == third).acks.len(), 1);
     }
 }

@@ -6,7 +6,6 @@ use sync_e2ee::{EpochSecret, Invite, passphrase_secret};
 use sync_types::KeyLog;
 use sync_types::limits::INVITE_LIFETIME;
 
-use crate::clock::unix_now;
 use crate::request::Ask;
 use crate::{Error, PassphraseGroup, SyncClient, http};
 
@@ -50,7 +49,7 @@ impl SyncClient {
             roster: Vec::new(),
             seen: None,
             created_by: status.device_id,
-            expires: unix_now().plus(INVITE_LIFETIME),
+            expires: self.clock().unix().plus(INVITE_LIFETIME),
         };
         self.done(Ask::Join(Box::new(invite))).await
     }

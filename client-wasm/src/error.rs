@@ -127,6 +127,12 @@ pub enum Error {
     /// Nothing lies at the relay under this code or link.
     #[error("no invite under this code: mistyped, used, or expired")]
     InviteNotFound,
+    /// The relay gave the invite away, and by this device's clock its time is over. It is used up now.
+    #[error(
+        "the invite has expired by this device's clock: is the date right here, and on the device that made it? \
+         It is used up; ask for another one"
+    )]
+    InviteExpired,
     /// The invite cannot be taken back, for somebody has used it.
     #[error("the invite was used already: look at the group's devices")]
     InviteUsed,
@@ -176,6 +182,7 @@ impl Error {
             Self::Left => "LEFT",
             Self::InviteNotFound => "INVITE_NOT_FOUND",
             Self::InviteUsed => "INVITE_USED",
+            Self::InviteExpired => "INVITE_EXPIRED",
             Self::InviteDamaged => "INVITE_DAMAGED",
             Self::Store(StoreError::Full) => "STORAGE_FULL",
             Self::Store(StoreError::Failed(_) | StoreError::Newer) => "STORAGE",

@@ -117,7 +117,7 @@ impl Device {
         let mut invite =
             Invite::open(&found.lookup, &found.key, &sealed).map_err(|_| Error::InviteDamaged)?;
         if unix_now() > invite.expires.plus(CLOCK_TOLERANCE) {
-            return Err(Error::InviteNotFound);
+            return Err(Error::InviteExpired);
         }
         if let Some(expected) = found.relay_key.filter(|key| *key != invite.relay_key) {
             return Err(Error::RelayKeyChanged { expected, found: invite.relay_key });

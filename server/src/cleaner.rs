@@ -32,6 +32,9 @@ pub(crate) struct Cleaner<S> {
 impl<S: Store> Cleaner<S> {
     /// Runs until the relay is asked to stop; then the piece under way is the last one.
     pub(crate) async fn run(self, mut stopping: watch::Receiver<bool>) {
+        // What time it is, is noted before anything is stored by it: were the clock wrong now and right at the
+        // first cleanup, everything of the time between would look old.
+        self.chore_or_error(Chore::Begin, &stopping).await;
         let mut wait = self.interval.min(FIRST);
         loop {
             let chores: &[Chore] = tokio::select! {
@@ -46,14 +49,18 @@ impl<S: Store> Cleaner<S> {
                 self.note_who_is_online().await;
             }
             for chore in chores.iter().filter(|chore| self.vacuum || **chore != Chore::Vacuum) {
-                match self.chore(*chore, &stopping).await {
-                    Ok(0) => {}
-                    Ok(rows) => debug!(?chore, rows, "cleaned up"),
-                    Err(failure) => {
-                        let cause: &dyn std::error::Error = &failure;
-                        error!(cause = cause.source(), ?chore, "a cleanup failed");
-                    }
-                }
+                self.chore_or_error(*chore, &stopping).await;
+            }
+        }
+    }
+
+    async fn chore_or_error(&self, chore: Chore, stopping: &watch::Receiver<bool>) {
+        match self.chore(chore, stopping).await {
+            Ok(0) => {}
+            Ok(rows) => debug!(?chore, rows, "cleaned up"),
+            Err(failure) => {
+                let cause: &dyn std::error::Error = &failure;
+                error!(cause = cause.source(), ?chore, "a cleanup failed");
             }
         }
     }
@@ -87,6 +94,8 @@ impl<S: Store> Cleaner<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use sync_relay_core::Registration;
     use sync_relay_core::store::{ReadOp, ReadResult, WriteOutcome};
     use sync_types::{DeviceId, GroupId};
@@ -122,7 +131,7 @@ mod tests {
     async fn every_chore_is_done_to_its_end_and_a_failure_stops_no_other() {
         let (sender, mut said) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
-        let (fanout, clock) = (Arc::new(Fanout::new(1)), Clock::start());
+        let (fanout, clock) = (Arc::new(Fanout::new(1)), Clock::start(SystemTime::now));
         let seat = fanout.open(clock);
         seat.register(Registration {
             group: GroupId([1; 32]),
@@ -133,6 +142,7 @@ mod tests {
         let cleaner = Cleaner { store, fanout, clock, interval, vacuum: false };
         let task = tokio::spawn(cleaner.run(stopping));
         let expected = [
+            "Begin 0",
             "1 are online",
             "Begin 0",
             "Invites 0",

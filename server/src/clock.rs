@@ -4,19 +4,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sync_types::{MonoMs, Now, UnixMs};
 
+/// What tells a relay the time of day: [`SystemTime::now`], unless a test wants another.
+pub type WallClock = fn() -> SystemTime;
+
 /// Both clocks, the monotonic one from the relay's start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
+    wall: WallClock,
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+    pub(crate) fn start(wall: WallClock) -> Self {
+        Self { start: Instant::now(), wall }
     }
 
     pub(crate) fn now(&self) -> Now {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = (self.wall)().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { mono: MonoMs(millis(self.start.elapsed())), unix: UnixMs(millis(since_1970)) }
     }
 

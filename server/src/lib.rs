@@ -36,9 +36,10 @@ pub mod sqlite;
 mod units;
 mod writer;
 
+pub use clock::WallClock;
 pub use config::{
     Cleanup, Config, ConfigError, Groups, Limits, Log, LogFormat, MetricsAccess, Server, Storage,
 };
 pub use network::{Network, NetworkError};
-pub use relay::{ServeError, serve, serve_with};
+pub use relay::{ServeError, serve, serve_by, serve_with};
 pub use units::{ByteSize, Seconds};

@@ -1,7 +1,7 @@
 //! A relay from its start to its end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sync_relay_core::{Policy, RelayIdentity};
 use tokio::net::TcpListener;
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use crate::accept::{self, Sockets};
 use crate::caller::Proxies;
 use crate::cleaner::Cleaner;
-use crate::clock::Clock;
+use crate::clock::{Clock, WallClock};
 use crate::config::{Config, ConfigError};
 use crate::fanout::Fanout;
 use crate::http;
@@ -109,9 +109,19 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    serve_by(SystemTime::now, config, listener, shutdown).await
+}
+
+/// As [`serve`], by another clock of the day: for tests of what a wrong one does.
+pub async fn serve_by(
+    wall: WallClock,
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     config.check()?;
     let store = SqliteStore::open(&config.database()?, config.policy()).await?;
-    serve_with(config, store, listener, shutdown).await
+    run(wall, config, store, listener, shutdown).await
 }
 
 /// As [`serve`], with a store that was opened before: for tests of what a disk may do.
@@ -122,6 +132,16 @@ pub async fn serve_with(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     config.check()?;
+    run(SystemTime::now, config, store, listener, shutdown).await
+}
+
+async fn run(
+    wall: WallClock,
+    config: Config,
+    store: SqliteStore,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let policy = config.policy();
     let metrics = Arc::new(Metrics::new().map_err(|error| ServeError::Counting(Box::new(error)))?);
     let for_metrics = match config.metrics.bind {
@@ -144,7 +164,7 @@ pub async fn serve_with(
         "the relay runs"
     );
     let max_connections = config.server.max_connections;
-    let clock = Clock::start();
+    let clock = Clock::start(wall);
     let cleaner = Cleaner {
         store: Arc::clone(&store),
         fanout: Arc::clone(&fanout),

@@ -58,6 +58,7 @@ export function guessName(agent) {
 /** What somebody can do about an invite that is refused, by the error's code. */
 const ADVICE = {
   INVITE_NOT_FOUND: "Ask for a new one on the other device: “Add a device”.",
+  INVITE_EXPIRED: "Set this device’s clock right, then ask for a new one on the other device: “Add a device”.",
   INVITE_USED: "Each works once. Ask for a new one on the other device: “Add a device”.",
   INVITE_DAMAGED: "Ask for a new one on the other device: “Add a device”.",
   INVITE_TEXT: "Copy it again, whole, or type the code.",

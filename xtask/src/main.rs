@@ -6,6 +6,7 @@
 //! - `cargo xtask bench-page` measures how long a person waits for it.
 //! - `cargo xtask fuzz` looks for inputs that break something.
 //! - `cargo xtask load` shows what a relay bears.
+//! - `cargo xtask faults` looks for promises that break when things are killed, cut, wrong or old.
 //! - `cargo xtask demo` shows the product working in one terminal and a half.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -14,6 +15,7 @@ mod assemble;
 mod browser;
 mod ci;
 mod demo;
+mod faults;
 mod fuzz;
 mod laws;
 mod load;
@@ -58,6 +60,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         args: Vec<String>,
     },
+    /// Kill, cut, mislead and set back a relay and its devices, and see whether they keep their promises
+    Faults(faults::Options),
     /// Start a relay in a temporary folder and pair a device with it
     Demo {
         /// Play both devices, check what arrives, and exit
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Command::BenchPage => browser::bench(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Load { args } => load::run(&args),
+        Command::Faults(options) => faults::run(&options),
         Command::Demo { check: true } => demo::check().map(|()| true),
         Command::Demo { check: false } => demo::show_and_wait().map(|()| true),
     };

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::clock::unix_now;
+use crate::clock::Clock;
 use crate::http::{self, Fate, Place};
 use crate::request::{Answer, Ask, Request};
 use crate::{Error, SyncClient};
@@ -27,9 +27,10 @@ pub(super) fn spawn(
     pause: Duration,
 ) -> JoinHandle<()> {
     let (requests, status) = client.observe();
+    let clock = client.clock();
     tokio::spawn(async move {
         let taken = tokio::select! {
-            taken = is_taken(&invite, expires_at, pause) => taken,
+            taken = is_taken(&invite, clock, expires_at, pause) => taken,
             () = closed(status) => false,
         };
         if let Some(requests) = requests.upgrade().filter(|_| taken) {
@@ -38,9 +39,9 @@ pub(super) fn spawn(
     })
 }
 
-async fn is_taken(invite: &Place, expires_at: UnixMs, pause: Duration) -> bool {
+async fn is_taken(invite: &Place, clock: Clock, expires_at: UnixMs, pause: Duration) -> bool {
     let mut wait = pause;
-    while unix_now() < expires_at.plus(GRACE) {
+    while clock.unix() < expires_at.plus(GRACE) {
         sleep(wait).await;
         wait = match http::fate_of_invite(invite).await {
             Ok(Fate::Claimed) => return true,
@@ -59,6 +60,8 @@ async fn closed(mut status: watch::Receiver<Status>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use sync_types::{LookupKey, RelayUrl};
 
     use super::*;
@@ -77,8 +80,9 @@ mod tests {
 
     async fn looked(answers: &[String]) -> (bool, usize) {
         let (url, asked) = relay(answers.to_vec()).await;
-        let until = unix_now().plus(Duration::from_secs(600));
-        let taken = is_taken(&place(url), until, SOON).await;
+        let clock = Clock::start(SystemTime::now);
+        let until = clock.unix().plus(Duration::from_secs(600));
+        let taken = is_taken(&place(url), clock, until, SOON).await;
         let asked = asked.await.unwrap();
         assert!(asked.iter().all(|request| request.to_lowercase().contains("authorization: bearer token")));
         (taken, asked.len())
@@ -96,12 +100,13 @@ mod tests {
     #[tokio::test]
     async fn it_stops_when_the_invite_is_over_or_the_client_is_dropped() {
         let nowhere: RelayUrl = "http://127.0.0.1:9".parse().unwrap();
-        assert!(!is_taken(&place(nowhere.clone()), UnixMs(1_000), SOON).await);
+        let clock = Clock::start(SystemTime::now);
+        assert!(!is_taken(&place(nowhere.clone()), clock, UnixMs(1_000), SOON).await);
 
         let folder = tempfile::tempdir().unwrap();
         let config = SyncConfig { keychain: Keychain::Off, ..SyncConfig::default().in_folder(folder.path()) };
         let client = SyncClient::new(config).await.unwrap();
-        let until = unix_now().plus(Duration::from_secs(600));
+        let until = clock.unix().plus(Duration::from_secs(600));
         let watching = spawn(&client, place(nowhere), until, Duration::from_secs(600));
         drop(client);
         watching.await.unwrap();

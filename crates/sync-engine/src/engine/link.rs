@@ -488,7 +488,10 @@ impl Engine {
 
     /// The relay is there: a frame of its own arrived.
     fn heard(&mut self) {
-        self.timers.stop(Timer::Presence);
+        if self.timers.is_set(Timer::Presence) {
+            // Only the answer ends the question: this may have come before the machine slept, and the line be dead.
+            self.timers.set(Timer::Presence, self.now.mono.plus(PRESENCE_TIMEOUT + self.sending()));
+        }
         self.timers.set(Timer::Silence, self.now.mono.plus(CLIENT_SILENCE));
     }
 

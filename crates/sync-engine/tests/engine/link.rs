@@ -1,7 +1,9 @@
 //! Connecting, being refused, and losing the connection.
 
 use sync_engine::{Command, EngineError, Event, Input, StopReason};
-use sync_types::{ErrorBody, ErrorCode, Message, Presence, RelayAddress, RelaySecret, UnixMs, Welcome};
+use sync_types::{
+    ErrorBody, ErrorCode, Message, PeerPresence, Presence, RelayAddress, RelaySecret, UnixMs, Welcome,
+};
 
 use crate::common::{Device, Peer, relay_secret, welcome};
 use crate::steps::online;
@@ -114,6 +116,19 @@ fn a_machine_that_slept_asks_at_once() {
     device.input(Input::Tick);
     let (_, message) = peer.receive_one(&mut device);
     assert_eq!(message, Message::Presence(Presence::Own(1)));
+}
+
+#[test]
+fn what_came_before_a_sleep_is_no_sign_that_the_relay_is_still_there() {
+    let (mut device, mut peer) = online();
+    let mut now = device.now();
+    now.unix = UnixMs(now.unix.0 + 3_600_000);
+    device.engine.handle(now, Input::Tick);
+    // It lay in the socket.
+    let device_id = RelaySecret::from_bytes([9; 32]).key().into();
+    peer.say(&mut device, Presence::Peer(PeerPresence { device_id, status: 0, last_seen: UnixMs(1) }));
+    device.wait(10_500);
+    assert!(!device.engine.status().connected, "nobody answered within ten seconds");
 }
 
 #[test]
