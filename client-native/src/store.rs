@@ -12,7 +12,7 @@ use sync_engine::Change;
 use zeroize::Zeroizing;
 
 use crate::clock;
-use crate::home::private_file;
+use crate::home::{private_file, sync_folder};
 
 /// The layout of the file, in SQLite's `user_version`.
 const VERSION: i32 = 1;
@@ -202,7 +202,9 @@ fn renew_log(folder: &Path) -> Result<(), StoreError> {
         let bytes = std::fs::read(&log)?;
         let mut file = std::fs::OpenOptions::new().write(true).open(&log)?;
         file.write_all(&bytes)?;
-        file.sync_all()
+        file.sync_all()?;
+        // Its name may be as new as what is in it.
+        sync_folder(folder)
     };
     match renew() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Io(log, error)),

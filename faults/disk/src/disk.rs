@@ -167,13 +167,13 @@ impl Disk {
         self.state().names.is_empty()
     }
 
-    /// Writes a file once more as it is, if it is there, and makes it durable: what programs do with a log that they
+    /// Writes a file once more as it is, if it is there, and makes it and its name durable: what programs do with a log that they
     /// find, before SQLite comes.
     pub(crate) fn renew(&self, name: &str) {
         let file = self.state().names.get(name).cloned();
         if let Some(file) = file {
             let content = lock(&file.content).clone();
-            let renewed = self.write(&file, 0, &content).and_then(|()| self.sync(&file, false));
+            let renewed = self.write(&file, 0, &content).and_then(|()| self.sync(&file, true));
             debug_assert!(renewed.is_ok(), "nobody starts on a disk that is ill");
         }
     }
@@ -182,15 +182,15 @@ impl Disk {
         self.handles.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn open(&self, name: &str, may_create: bool) -> Result<(Arc<File>, bool), Failure> {
+    pub(crate) fn open(&self, name: &str, may_create: bool) -> Result<Arc<File>, Failure> {
         let mut state = self.state();
         match state.names.get(name) {
-            Some(file) => Ok((Arc::clone(file), false)),
+            Some(file) => Ok(Arc::clone(file)),
             None if !may_create => Err(Failure::Missing),
             None => match state.illness {
                 Illness::ReadOnly => Err(Failure::ReadOnly),
                 Illness::None | Illness::Full | Illness::NoSync | Illness::Corrupt { .. } => {
-                    Ok((state.create(name.to_owned()), true))
+                    Ok(state.create(name.to_owned()))
                 }
             },
         }

@@ -90,7 +90,10 @@ pub(super) fn renew_log(database: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     rewrite(&file)?;
-    file.sync_all()
+    file.sync_all()?;
+    // Its name may be as new as what is in it.
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn rewrite(file: &File) -> io::Result<()> {
