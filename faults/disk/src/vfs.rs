@@ -162,6 +162,9 @@ impl Vfs for Layer {
     }
 
     fn write(&self, handle: &mut Handle, at: usize, bytes: &[u8]) -> VfsResult<usize> {
+        if handle.read_only {
+            return Err(vars::SQLITE_IOERR_WRITE);
+        }
         match handle.disk.write(&handle.file, size(at), bytes) {
             Ok(()) => Ok(bytes.len()),
             Err(Failure::Full) => Err(vars::SQLITE_FULL),
