@@ -12,7 +12,7 @@ use sync_engine::Change;
 use zeroize::Zeroizing;
 
 use crate::clock;
-use crate::home::private_file;
+use crate::home::{private_file, sync_folder};
 
 /// The layout of the file, in SQLite's `user_version`.
 const VERSION: i32 = 1;
@@ -76,7 +76,7 @@ pub(crate) fn path(folder: &Path) -> PathBuf {
 /// Deletes a folder's store, which nobody may have open.
 pub(crate) fn erase(folder: &Path) -> Result<(), StoreError> {
     let path = path(folder);
-    for suffix in ["", "-wal", "-shm", "-journal"] {
+    for suffix in ["", "-wal", "-wal.new", "-shm", "-journal"] {
         let mut file = path.clone().into_os_string();
         file.push(suffix);
         match std::fs::remove_file(&file) {
@@ -194,15 +194,18 @@ impl Store {
 }
 
 /// Makes durable what is in a store's log, if there is one: a process that was killed may have written it without
-/// waiting for the disk, or without success, and what is read from it may leave this device. The same bytes are
-/// written once more, so that the system has to.
+/// waiting for the disk, or without success, and what is read from it may leave this device. A copy takes its place,
+/// for the system has to write that; the log itself is not written over, for the power may go meanwhile.
 fn renew_log(folder: &Path) -> Result<(), StoreError> {
-    let log = folder.join("client.db-wal");
+    let (log, copy) = (folder.join("client.db-wal"), folder.join("client.db-wal.new"));
     let renew = || {
         let bytes = std::fs::read(&log)?;
-        let mut file = std::fs::OpenOptions::new().write(true).open(&log)?;
+        let mut file = private_file(&copy)?;
+        file.set_len(0)?;
         file.write_all(&bytes)?;
-        file.sync_all()
+        file.sync_all()?;
+        std::fs::rename(&copy, &log)?;
+        sync_folder(folder)
     };
     match renew() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Io(log, error)),

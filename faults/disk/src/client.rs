@@ -24,6 +24,8 @@ const OURS: usize = 0;
 const OTHER: usize = 1;
 /// The key of the store.
 const KEY: [u8; 32] = [7; 32];
+/// More than can be pushed in one step.
+const UNDER_WAY: usize = 100;
 /// Rows of the outbox begin so.
 const OUTBOX: u8 = 6;
 
@@ -336,6 +338,10 @@ async fn found(folder: &Path, image: Image) -> Result<Rows, Violation> {
 fn arrives(world: &mut World, promised: &[Vec<u8>]) -> Result<(), Violation> {
     world.restart(OURS);
     world.connect(OTHER);
+    // What was under way is not known to this world, which counts what apps push.
+    for _ in 0..UNDER_WAY {
+        world.new_data(world.id(OURS), OURS);
+    }
     let more = world.push(OURS);
     world.wait(100);
     world.read(OTHER);

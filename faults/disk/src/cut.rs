@@ -165,7 +165,7 @@ mod tests {
     /// A file of ones that is durable, and twos over it that are not.
     fn journal() -> Vec<Step> {
         let disk = Disk::new();
-        let (file, _) = disk.open("file", true).unwrap();
+        let file = disk.open("file", true).unwrap();
         disk.write(&file, 0, &[1; SIZE]).unwrap();
         disk.sync(&file, true).unwrap();
         disk.write(&file, 0, &[2; SIZE]).unwrap();

@@ -15,7 +15,7 @@ pub type FileNo = usize;
 /// What was asked of a disk.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// A file appeared.
+    /// A file appeared, or got another name, which may have been another file's.
     Create(FileNo, String),
     /// A name went.
     Delete(String),
@@ -119,9 +119,9 @@ impl Disk {
         for step in &journal {
             match step {
                 Step::Create(no, name) => {
-                    let file = Arc::new(File { no: *no, ..File::default() });
-                    files.insert(*no, Arc::clone(&file));
-                    state.names.insert(name.clone(), file);
+                    let new = || Arc::new(File { no: *no, ..File::default() });
+                    let file = files.entry(*no).or_insert_with(new);
+                    state.names.insert(name.clone(), Arc::clone(file));
                     state.files = state.files.max(no + 1);
                 }
                 Step::Delete(name) => drop(state.names.remove(name)),
@@ -167,30 +167,37 @@ impl Disk {
         self.state().names.is_empty()
     }
 
-    /// Writes a file once more as it is, if it is there, and makes it durable: what programs do with a log that they
-    /// find, before SQLite comes.
+    /// Puts a durable copy in the place of a file, if it is there: what programs do with a log that they find, before
+    /// SQLite comes.
     pub(crate) fn renew(&self, name: &str) {
-        let file = self.state().names.get(name).cloned();
-        if let Some(file) = file {
-            let content = lock(&file.content).clone();
-            let renewed = self.write(&file, 0, &content).and_then(|()| self.sync(&file, false));
-            debug_assert!(renewed.is_ok(), "nobody starts on a disk that is ill");
-        }
+        let mut state = self.state();
+        let Some(file) = state.names.get(name).cloned() else { return };
+        let content = lock(&file.content).clone();
+        let beside = format!("{name}.new");
+        let copy = state.create(beside.clone());
+        lock(&copy.content).clone_from(&content);
+        state.journal.push(Step::Write(copy.no, 0, content.into()));
+        state.journal.push(Step::Sync(copy.no));
+        state.names.remove(&beside);
+        state.names.insert(name.to_owned(), Arc::clone(&copy));
+        state.journal.push(Step::Create(copy.no, name.to_owned()));
+        state.journal.push(Step::Delete(beside));
+        state.journal.push(Step::SyncFolder);
     }
 
     pub(crate) fn handle(&self) -> u64 {
         self.handles.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn open(&self, name: &str, may_create: bool) -> Result<(Arc<File>, bool), Failure> {
+    pub(crate) fn open(&self, name: &str, may_create: bool) -> Result<Arc<File>, Failure> {
         let mut state = self.state();
         match state.names.get(name) {
-            Some(file) => Ok((Arc::clone(file), false)),
+            Some(file) => Ok(Arc::clone(file)),
             None if !may_create => Err(Failure::Missing),
             None => match state.illness {
                 Illness::ReadOnly => Err(Failure::ReadOnly),
                 Illness::None | Illness::Full | Illness::NoSync | Illness::Corrupt { .. } => {
-                    Ok((state.create(name.to_owned()), true))
+                    Ok(state.create(name.to_owned()))
                 }
             },
         }

@@ -1,5 +1,7 @@
 //! `disk-faults`: many power cuts, and what they found.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;

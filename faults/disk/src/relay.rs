@@ -197,7 +197,7 @@ impl Life {
             let digest = held::digest(mounted).await?;
             self.batches.push(Batch { asked, answered, ops, digest, model: Arc::clone(&model) });
         }
-        Ok(())
+        subject.close().await
     }
 
     /// Lets the power go at some moment, opens what is left, looks whether everything that was promised is there,

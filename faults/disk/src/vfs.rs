@@ -1,7 +1,7 @@
 //! The way from SQLite to the disks of this crate, as SQLite's own layer for the operating system.
 //!
-//! It behaves as SQLite's layer for Unix does: a new journal or log makes the names of its folder durable when it
-//! is first made durable itself; deleting a file does not.
+//! It behaves as SQLite's layer for Unix does: a journal or log that is opened makes the names of its folder durable when
+//! it is first made durable itself; deleting a file does not.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -86,7 +86,7 @@ struct Handle {
     disk: Arc<Disk>,
     file: Arc<File>,
     id: u64,
-    /// A new journal or log whose folder is not durable yet.
+    /// A journal or log whose folder may not be durable yet.
     new_name: bool,
     is_database: bool,
     read_only: bool,
@@ -121,7 +121,7 @@ impl Vfs for Layer {
         let Some(path) = path else {
             // What is sorted or kept for a while, and needs no disk that fails.
             let disk = Disk::new();
-            let (file, _) = disk.open("temporary", true).map_err(|_| vars::SQLITE_CANTOPEN)?;
+            let file = disk.open("temporary", true).map_err(|_| vars::SQLITE_CANTOPEN)?;
             return Ok(Handle { disk, file, id: 0, new_name: false, is_database, read_only: false });
         };
         let (disk, name) = place(path)?;
@@ -130,12 +130,13 @@ impl Vfs for Layer {
             matches!(mode, OpenMode::ReadWrite { create: CreateMode::Create | CreateMode::MustCreate });
         // Programs make an empty file that only they can read, before SQLite comes: in the real folder.
         let may_create = creates || is_database && Path::new(path).exists();
-        let (file, is_new) = disk.open(&name, may_create).map_err(|failure| match failure {
+        let file = disk.open(&name, may_create).map_err(|failure| match failure {
             Failure::ReadOnly => vars::SQLITE_READONLY_DIRECTORY,
             Failure::Missing | Failure::Full | Failure::NotSynced => vars::SQLITE_CANTOPEN,
         })?;
         let id = disk.handle();
-        let new_name = is_new && matches!(opts.kind(), OpenKind::MainJournal | OpenKind::Wal);
+        // Whoever may have made it: it may have been killed before the name was durable.
+        let new_name = creates && matches!(opts.kind(), OpenKind::MainJournal | OpenKind::Wal);
         Ok(Handle { disk, file, id, new_name, is_database, read_only: mode.is_readonly() })
     }
 
@@ -161,6 +162,9 @@ impl Vfs for Layer {
     }
 
     fn write(&self, handle: &mut Handle, at: usize, bytes: &[u8]) -> VfsResult<usize> {
+        if handle.read_only {
+            return Err(vars::SQLITE_IOERR_WRITE);
+        }
         match handle.disk.write(&handle.file, size(at), bytes) {
             Ok(()) => Ok(bytes.len()),
             Err(Failure::Full) => Err(vars::SQLITE_FULL),

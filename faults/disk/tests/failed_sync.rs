@@ -102,3 +102,26 @@ async fn a_relay_that_is_started_after_a_failed_sync_acknowledges_nothing_that_i
     assert_eq!(pushed(&store, 2).await.unwrap(), (2, false), "it is in the log");
     survive_every_power_cut(folder.path(), &disk.journal()).await;
 }
+
+#[tokio::test]
+async fn a_relay_that_trusts_the_log_which_it_finds_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = failed(folder.path()).await.journal();
+    let sync = journal.iter().position(|step| matches!(step, Step::SyncFailed(_))).unwrap();
+    journal.truncate(sync + 1);
+    let disk = Disk::after_kill(journal);
+    let mounted = mount(folder.path(), &disk);
+    let path = mounted.folder().join("relay.db");
+    let store = SqliteStore::open_with(&path, Policy::default(), on_disk).await.unwrap();
+    assert_eq!(pushed(&store, 2).await.unwrap(), (2, false));
+    let journal = disk.journal();
+    let mut least = 2;
+    for seed in 0..40 {
+        let mounted = mount(folder.path(), &Disk::of(power_cut(&journal, &mut Rng::new(seed))));
+        let ReadResult::Stats(stats) = open(&mounted).await.read(&ReadOp::Stats).await.unwrap() else {
+            panic!()
+        };
+        least = least.min(stats.blobs);
+    }
+    assert_eq!(least, 1, "what was acknowledged from the log alone is lost in some cut");
+}

@@ -64,12 +64,6 @@ async fn a_cursor_that_is_given_again_is_found() {
 }
 
 #[tokio::test]
-async fn a_relay_that_trusts_the_log_which_it_finds_is_found() {
-    let found = found(Plant::LogTakenForDurable).await;
-    assert!(!found.is_empty());
-}
-
-#[tokio::test]
 async fn a_client_that_trusts_the_log_which_it_finds_is_found() {
     let found = found_at_client(client::Plant::LogTakenForDurable).await;
     assert!(!found.is_empty());

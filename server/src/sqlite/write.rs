@@ -4,17 +4,18 @@
 //! left in the log may not be durable, even if the system says later that it is: a system that could not write
 //! something gives it up and says so once. If it were found in the log, who repeats a push would be told that it is
 //! stored. While the relay runs it is not found, for the log's index, which another connection keeps, ends before it,
-//! and the next commit takes its place. When the relay starts, the log is written anew before anybody reads it.
+//! and the next commit takes its place. When the relay starts, a durable copy takes the log's place before anybody reads it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 use sync_relay_core::store::{WriteOp, WriteOutcome};
 
 use super::SqliteStore;
+use super::backup::with_end;
 use super::failure::Failure;
 
 /// Bytes that must find room before a disk that was full counts as well.
@@ -80,30 +81,22 @@ async fn there_and_back(writer: &mut SqliteConnection) -> Result<(), sqlx::Error
 }
 
 /// Makes durable what is in a database's log, if there is one: a relay that was killed may have written it without
-/// waiting for the disk, or without success. The same bytes are written once more, so that the system has to.
+/// waiting for the disk, or without success. A copy takes its place, for the system has to write that; the log
+/// itself is not written over, for the power may go meanwhile.
 pub(super) fn renew_log(database: &Path) -> io::Result<()> {
-    let mut log = database.as_os_str().to_owned();
-    log.push("-wal");
-    let file = match OpenOptions::new().read(true).write(true).open(&log) {
-        Ok(file) => file,
+    let log = with_end(database, "-wal");
+    let copy = with_end(database, "-wal.new");
+    let from = match File::open(&log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+        opened => opened?,
     };
-    rewrite(&file)?;
-    file.sync_all()
-}
-
-fn rewrite(file: &File) -> io::Result<()> {
-    let mut bytes = vec![0; 1 << 20];
-    let mut at = 0;
-    loop {
-        let count = file.read_at(&mut bytes, at)?;
-        if count == 0 {
-            return Ok(());
-        }
-        file.write_all_at(&bytes[..count], at)?;
-        at += count as u64;
-    }
+    let mut options = OpenOptions::new();
+    let mut to = options.write(true).create(true).truncate(true).mode(0o600).open(&copy)?;
+    io::copy(&mut &from, &mut to)?;
+    to.sync_all()?;
+    std::fs::rename(&copy, &log)?;
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
