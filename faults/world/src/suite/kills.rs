@@ -9,7 +9,7 @@ use rand_core::{RngCore, SeedableRng};
 use tokio::time::{sleep, timeout};
 
 use crate::check::{Rules, Sums};
-use crate::world::{DeviceNo, RelaySetup, World};
+use crate::world::{DeviceNo, RelaySetup, Setup, World};
 
 /// Rounds in one world; then everything is checked, and another one begins.
 pub const BLOCK: u64 = 50;
@@ -17,6 +17,9 @@ pub const BLOCK: u64 = 50;
 const LONGEST: u64 = 150;
 /// Most acknowledgements of a writer from one kill to the next.
 const MOST: u64 = 40;
+
+/// Blobs of a page at least: small pages are many acknowledgements, and kills between them.
+const SMALLEST_PAGE: u64 = 10;
 
 /// What was done, and what was found to hold.
 #[derive(Debug, Default, Clone, Copy)]
@@ -71,7 +74,8 @@ async fn crowd(program: &Path, rng: &mut ChaCha8Rng) -> Result<World> {
             world.add_member(group, Some(writer)).await?;
         }
         for _ in 0..=rng.next_u64() % 2 {
-            world.add_member(group, None).await?;
+            let more = vec![format!("--limit={}", SMALLEST_PAGE + rng.next_u64() % SMALLEST_PAGE)];
+            world.add(Setup { group, has_secret: true, more, ..Setup::default() }).await?;
         }
     }
     Ok(world)
