@@ -4,6 +4,7 @@
 //! - `cargo xtask wasm` builds the browser's client, as an npm package.
 //! - `cargo xtask page` puts the page together that a relay carries, the client included.
 //! - `cargo xtask bench-page` measures how long a person waits for it.
+//! - `cargo xtask tauri-e2e` drives the example of the Tauri plugin in a real window.
 //! - `cargo xtask fuzz` looks for inputs that break something.
 //! - `cargo xtask demo` shows the product working in one terminal and a half.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -11,6 +12,7 @@
 mod assemble;
 mod browser;
 mod ci;
+mod debian;
 mod demo;
 mod fuzz;
 mod laws;
@@ -18,6 +20,7 @@ mod page;
 mod reader;
 mod run;
 mod tally;
+mod tauri;
 mod wasm;
 
 use std::process::ExitCode;
@@ -48,6 +51,8 @@ enum Command {
     Page,
     /// Measure how long a person waits for the page, in a browser
     BenchPage,
+    /// Drive the example of the Tauri plugin in a real window; SHOTS names a folder for pictures
+    TauriE2e,
     /// Look for inputs that break something, with cargo-fuzz and a nightly compiler
     Fuzz(fuzz::Options),
     /// Start a relay in a temporary folder and pair a device with it
@@ -64,6 +69,7 @@ fn main() -> ExitCode {
         Command::Wasm => page::build_wasm().map(|_| true),
         Command::Page => assemble::build().map(|_| true),
         Command::BenchPage => browser::bench(),
+        Command::TauriE2e => tauri::e2e(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Demo { check: true } => demo::check().map(|()| true),
         Command::Demo { check: false } => demo::show_and_wait().map(|()| true),
