@@ -38,7 +38,8 @@ export class SyncClient {
 
   private constructor() {}
 
-  /** Uses the app's device, and makes it when there is none. */
+  /** Uses the app's device, and makes it when there is none. Warnings that came before are told to who listens right
+   *  after it. */
   static async open(options: OpenOptions = {}): Promise<SyncClient> {
     const client = new SyncClient();
     await client.#start(options);

@@ -32,7 +32,7 @@ pub(crate) fn tests() -> Result<Counts> {
     libraries()?;
     assemble()?;
     let before = made()?;
-    show(tauri_cargo(["fmt", "--all", "--", "--check"])?.env_remove("CARGO_TARGET_DIR"))?;
+    show(&mut tauri_cargo(["fmt", "--all", "--", "--check"])?)?;
     show(&mut tauri_cargo([
         "clippy",
         "--quiet",
@@ -46,9 +46,10 @@ pub(crate) fn tests() -> Result<Counts> {
     let mut tests = tauri_cargo(["test", "--quiet", "--workspace", "--no-fail-fast"])?;
     let success = each_line(&mut tests, |line| counts.add_line(line))?;
     ensure!(success || counts.failed > 0, "the tests do not build");
-    guest_js()?;
+    let webview = guest_js()?;
     ensure!(made()? == before, "what the builds make is not what is committed: look at git diff {WORKSPACE}");
-    counts.passed += 1;
+    counts.passed += webview.passed + 1;
+    counts.failed += webview.failed;
     Ok(counts)
 }
 
@@ -62,8 +63,8 @@ pub(crate) fn e2e() -> Result<bool> {
     show(&mut cargo(["build", "--quiet", "--package", "sync-relay", "--package", "sync-cli", "--bins"]))?;
     show(&mut tauri_cargo(["build", "--quiet", "--package", "tauri-notes"])?)?;
     let mut node = Command::new("node");
-    node.env("SYNC_PROGRAMS", target_dir()?.join("debug"));
-    node.env("TAURI_NOTES", tauri_target()?.join("debug/tauri-notes"));
+    let programs = target_dir()?.join("debug");
+    node.env("TAURI_NOTES", programs.join("tauri-notes")).env("SYNC_PROGRAMS", programs);
     let counts = browser::run_node(&format!("{EXAMPLE}/e2e"), ".test.mjs", &mut node)?;
     Ok(counts.failed == 0)
 }
@@ -71,13 +72,8 @@ pub(crate) fn e2e() -> Result<bool> {
 /// Cargo in the workspace of the plugin.
 fn tauri_cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Command> {
     let mut command = cargo(args);
-    command.current_dir(root().join(WORKSPACE)).env("CARGO_TARGET_DIR", tauri_target()?);
+    command.current_dir(root().join(WORKSPACE)).env("CARGO_TARGET_DIR", target_dir()?);
     Ok(command)
-}
-
-/// Its profile is another one: nothing could be shared.
-fn tauri_target() -> Result<PathBuf> {
-    Ok(target_dir()?.join("tauri"))
 }
 
 fn libraries() -> Result<()> {
@@ -101,7 +97,8 @@ fn assemble() -> Result<()> {
     show(Command::new("node").arg(root().join(EXAMPLE).join("assemble.mjs")))
 }
 
-fn guest_js() -> Result<()> {
+/// Builds the webview's side, and tests what comes of it.
+fn guest_js() -> Result<Counts> {
     ensure!(
         installed("npm"),
         "npm is missing (Debian: apt-get install npm): it builds the plugin's JavaScript"
@@ -111,7 +108,7 @@ fn guest_js() -> Result<()> {
     npm(&["run", "build"])?;
     let types = root().join(WORKSPACE).join("dist-js/index.d.ts");
     ensure!(types.is_file(), "{} was not made", types.display());
-    Ok(())
+    browser::run_node(&format!("{WORKSPACE}/guest-js/tests"), ".test.mjs", &mut Command::new("node"))
 }
 
 /// The files that builds make, and what is in them.
