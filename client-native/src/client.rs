@@ -16,7 +16,7 @@ use crate::key::KeyPlace;
 use crate::request::{Answer, Ask, Request};
 use crate::store::{self, Store};
 use crate::wipe::Place;
-use crate::{Error, Events, PushReceipt, SyncConfig, key};
+use crate::{Error, Events, PushReceipt, Statuses, SyncConfig, key};
 
 /// Events kept for a subscriber that is busy.
 const EVENTS: usize = 1024;
@@ -199,10 +199,17 @@ impl SyncClient {
     /// be given up, by a timeout say: a page that did not arrive is given again.
     pub async fn pull_since_last_cursor(&self, limit: u32) -> Result<Page, Error> {
         let has = *self.has();
-        let page = self.page(Ask::Read { limit, has }).await?;
+        let page = self.pull_after_page(has, limit).await?;
         // From here on the page is the app's: nothing is waited for any more.
         *self.has() = Some(page.end());
         Ok(page)
+    }
+
+    /// As [`pull_since_last_cursor`](Self::pull_since_last_cursor), for whoever passes pages on and so has to
+    /// be told what arrived: `has` is the [end](Page::end) of the last page that did, and `None` says that
+    /// none is known to have.
+    pub async fn pull_after_page(&self, has: Option<PageEnd>, limit: u32) -> Result<Page, Error> {
+        self.page(Ask::Read { limit, has }).await
     }
 
     /// [`connect`](Self::connect) and [`pull_since_last_cursor`](Self::pull_since_last_cursor).
@@ -234,6 +241,13 @@ impl SyncClient {
     /// arrived before.
     pub fn subscribe(&self) -> Events {
         Events(self.events.subscribe())
+    }
+
+    /// Every other [`status`](Self::status) from now on.
+    pub fn statuses(&self) -> Statuses {
+        let mut status = self.status.clone();
+        status.mark_unchanged();
+        Statuses(status)
     }
 
     /// Waits until the outbox is empty: everything pushed so far is durable at the relay, also what a

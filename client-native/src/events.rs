@@ -1,8 +1,8 @@
 //! What happens, for whoever wants to know.
 
-use sync_engine::Event;
-use tokio::sync::broadcast;
+use sync_engine::{Event, Status};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 /// A subscription, from [`SyncClient::subscribe`](crate::SyncClient::subscribe): every event from then
 /// on, in order.
@@ -25,5 +25,18 @@ impl Events {
                 Err(RecvError::Closed) => return None,
             }
         }
+    }
+}
+
+/// How things stand, again and again, from [`SyncClient::statuses`](crate::SyncClient::statuses).
+#[derive(Debug)]
+pub struct Statuses(pub(crate) watch::Receiver<Status>);
+
+impl Statuses {
+    /// The status, once it is another one than this gave last; `None` once the client is closed. Several
+    /// changes may be one. Can be given up without losing one.
+    pub async fn next(&mut self) -> Option<Status> {
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().clone())
     }
 }

@@ -82,7 +82,7 @@ mod wipe;
 pub use client::SyncClient;
 pub use config::SyncConfig;
 pub use error::{Error, Fault};
-pub use events::Events;
+pub use events::{Events, Statuses};
 pub use invite::InviteHandle;
 pub use key::{KeyPlace, Keychain};
 pub use passphrase::{MIN_PASSPHRASE, PassphraseError, PassphraseGroup};

@@ -24,7 +24,8 @@ let invite = "";
 /** Whether the start screen is there because the browser has deleted a device. */
 let evicted = false;
 
-const relay = relayOf(location.href);
+// In an app, it is the app that knows.
+const relay = document.querySelector("meta[name=relay]") ? undefined : relayOf(location.href);
 const remember = () => localStorage.setItem(HAD_DEVICE, "yes");
 const hadDevice = () => localStorage.getItem(HAD_DEVICE) !== null;
 
@@ -220,7 +221,7 @@ async function heardTab(kind, ids) {
 
 function wire() {
   $("start-name").value = guessName(navigator.userAgent);
-  $("start-relay").value = relay;
+  $("start-relay").value = relay ?? "";
   onSubmit($("start-form"), "Starting…", begin);
   onSubmit($("join-form"), "Joining…", join);
   onSubmit($("enter-form"), "…", () => enterText($("enter-text").value));

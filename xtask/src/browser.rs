@@ -5,9 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::run::{cargo, each_line, installed, output, root, show, target_dir};
+use crate::run::{cargo, each_line, installed, on_path, output, root, show, target_dir};
 use crate::tally::Counts;
-use crate::{apt, assemble, page};
+use crate::{assemble, debian, page};
 
 /// Under which names Chromium is found.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -67,17 +67,13 @@ fn browser() -> Result<PathBuf> {
     if let Some(browser) = found() {
         return Ok(browser);
     }
-    apt::install(&["chromium", "fonts-dejavu-core"], NO_BROWSER)?;
+    ensure!(debian::may_install(), NO_BROWSER);
+    debian::install(&["chromium", "fonts-dejavu-core"])?;
     found().context(NO_BROWSER)
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
 /// Runs the test files of a folder, one after the other, and counts.
-fn run_node(folder: &str, end: &str, node: &mut Command) -> Result<Counts> {
+pub(crate) fn run_node(folder: &str, end: &str, node: &mut Command) -> Result<Counts> {
     let folder: &Path = &root().join(folder);
     let files: Vec<_> = page::files(folder)?
         .into_iter()

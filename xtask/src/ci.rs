@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::run::{cargo, each_line, installed, output, root, show};
 use crate::tally::{Counts, Tally};
-use crate::{apt, assemble, browser, demo, laws, reader, wasm};
+use crate::{assemble, browser, debian, demo, laws, reader, tauri, wasm};
 
 /// Packages that have tests marked `#[ignore = "heavy: …"]`. Those are left out of the ordinary run and
 /// run here at full speed; no package beyond these may have ignored tests.
@@ -26,7 +26,7 @@ struct State {
     ignored: Option<u64>,
 }
 
-const STEPS: [(&str, Step); 21] = [
+const STEPS: [(&str, Step); 22] = [
     ("tools", |_| one(tools())),
     ("format", |_| one(show(&mut cargo(["fmt", "--all", "--", "--check"])))),
     ("page", |_| one(assemble::build().map(|_| ()))),
@@ -35,6 +35,7 @@ const STEPS: [(&str, Step); 21] = [
     ("heavy-tests", heavy_tests),
     ("page-modules", |_| browser::unit_tests()),
     ("browser", |_| browser::tests()),
+    ("tauri", |_| tauri::tests()),
     ("docs", |_| one(docs())),
     ("law-1-relay-cannot-decrypt", |_| one(laws::relay_cannot_decrypt())),
     ("law-2-no-host-dependencies", |_| one(laws::pure_crates_have_pure_dependencies())),
@@ -84,7 +85,7 @@ fn tools() -> Result<()> {
     .map(|(_, what)| what)
     .collect();
     ensure!(missing.is_empty(), "missing on this machine: {}", missing.join("; "));
-    apt::ensure_libclang()?;
+    debian::ensure_libclang()?;
     wasm::ensure_target()
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::apt;
+use crate::debian;
 use crate::run::{cargo, line};
 
 /// The kind that is a program of its own: the real SQLite on a disk that loses what was not made durable.
@@ -29,7 +29,7 @@ pub(crate) struct Options {
 
 /// Runs all suites, also when one finds something; gives whether none did.
 pub(crate) fn run(options: &Options) -> Result<bool> {
-    apt::ensure_libclang()?;
+    debian::ensure_libclang()?;
     let mut sound = true;
     for mut suite in suites(options) {
         let status = suite.status().with_context(|| line(&suite))?;

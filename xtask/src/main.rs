@@ -4,16 +4,17 @@
 //! - `cargo xtask wasm` builds the browser's client, as an npm package.
 //! - `cargo xtask page` puts the page together that a relay carries, the client included.
 //! - `cargo xtask bench-page` measures how long a person waits for it.
+//! - `cargo xtask tauri-e2e` drives the example of the Tauri plugin in a real window.
 //! - `cargo xtask fuzz` looks for inputs that break something.
 //! - `cargo xtask load` shows what a relay bears.
 //! - `cargo xtask faults` looks for promises that break when things are killed, cut, wrong or old.
 //! - `cargo xtask demo` shows the product working in one terminal and a half.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod apt;
 mod assemble;
 mod browser;
 mod ci;
+mod debian;
 mod demo;
 mod faults;
 mod fuzz;
@@ -23,6 +24,7 @@ mod page;
 mod reader;
 mod run;
 mod tally;
+mod tauri;
 mod wasm;
 
 use std::process::ExitCode;
@@ -53,6 +55,8 @@ enum Command {
     Page,
     /// Measure how long a person waits for the page, in a browser
     BenchPage,
+    /// Drive the example of the Tauri plugin in a real window; SHOTS names a folder for pictures
+    TauriE2e,
     /// Look for inputs that break something, with cargo-fuzz and a nightly compiler
     Fuzz(fuzz::Options),
     /// Put a relay under load: idle, stalled, soak or proxy; `--help` after it says more
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Wasm => page::build_wasm().map(|_| true),
         Command::Page => assemble::build().map(|_| true),
         Command::BenchPage => browser::bench(),
+        Command::TauriE2e => tauri::e2e(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Load { args } => load::run(&args),
         Command::Faults(options) => faults::run(&options),

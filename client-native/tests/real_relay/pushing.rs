@@ -176,3 +176,38 @@ async fn a_read_that_was_given_up_loses_nothing() {
     assert_eq!(crate::support::texts(&second), ["two"]);
     assert_eq!(b.client.last_cursor(), first.max_cursor);
 }
+
+#[tokio::test]
+async fn a_page_comes_again_until_it_is_said_to_have_arrived() {
+    let relay = Relay::start();
+    let (a, b) = pair(&relay.url()).await;
+    a.client.send("one").await;
+    let mut has = None;
+    let first = loop {
+        let page = b.client.pull_after_page(has, 0).await.unwrap();
+        if page.blobs.is_empty() {
+            has = Some(page.end());
+        } else {
+            break page;
+        }
+    };
+    let again = b.client.pull_after_page(has, 0).await.unwrap();
+    assert_eq!(again, first);
+    assert!(b.client.last_cursor() < first.max_cursor);
+    let next = b.client.pull_after_page(Some(first.end()), 0).await.unwrap();
+    assert!(next.blobs.is_empty());
+    assert_eq!(b.client.last_cursor(), first.max_cursor);
+}
+
+#[tokio::test]
+async fn every_other_status_is_told_and_the_end_of_the_client_too() {
+    let relay = Relay::start();
+    let a = device(&relay.url(), "laptop").await;
+    let mut statuses = a.client.statuses();
+    a.client.push("one").await.unwrap();
+    while statuses.next().await.unwrap().pending_push == 0 {}
+    a.client.connect().await.unwrap();
+    while !statuses.next().await.unwrap().connected {}
+    a.client.close().await;
+    while statuses.next().await.is_some() {}
+}

@@ -1,4 +1,4 @@
-//! What a machine lacks, installed where that can be done without asking.
+//! Installing what is missing, on machines where that is one command.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,11 +10,14 @@ use crate::run::{installed, output};
 const NO_CLANG: &str =
     "libclang is missing (Debian: apt-get install libclang-dev): faults/disk is built with it";
 
-/// Installs Debian packages; `otherwise` says what to do where that does not work.
-pub(crate) fn install(packages: &[&str], otherwise: &'static str) -> Result<()> {
-    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    ensure!(root && installed("apt-get"), otherwise);
-    println!("installing {}", packages.join(", "));
+/// Whether packages can be installed here.
+pub(crate) fn may_install() -> bool {
+    output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0") && installed("apt-get")
+}
+
+/// Installs packages of Debian.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    println!("installing {}", packages.join(" "));
     let apt = || {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive");
@@ -30,7 +33,8 @@ pub(crate) fn ensure_libclang() -> Result<()> {
     if !cfg!(target_os = "linux") || std::env::var_os("LIBCLANG_PATH").is_some() || has_libclang() {
         return Ok(());
     }
-    install(&["libclang-dev"], NO_CLANG)
+    ensure!(may_install(), NO_CLANG);
+    install(&["libclang-dev"])
 }
 
 /// Where distributions put it: with the rest of LLVM, or with all libraries.

@@ -1,0 +1,124 @@
+// The webview's side against a plugin that is played here.
+import assert from "node:assert/strict";
+import test from "node:test";
+
+const STATUS = { revision: 1, connection: "online", stopped: null, deviceId: "me", lastCursor: 0, pendingPush: 0 };
+
+/** Plays the plugin: what it answers by command, and how it tells events. */
+function play(answers = {}) {
+  const calls = [];
+  const heard = new Map();
+  let status = STATUS;
+  const known = {
+    open: () => ({ status, missed: [] }),
+    status: () => status,
+    ...answers,
+  };
+  globalThis.window = globalThis;
+  globalThis.navigator ??= {};
+  globalThis.addEventListener = () => {};
+  globalThis.__TAURI_EVENT_PLUGIN_INTERNALS__ = { unregisterListener: () => {} };
+  globalThis.__TAURI_INTERNALS__ = {
+    transformCallback: (callback) => heard.set(heard.size, callback).size - 1,
+    unregisterCallback: () => {},
+    invoke: async (name, args, options) => {
+      if (name.startsWith("plugin:event|")) return 0;
+      const command = name.slice("plugin:sync|".length);
+      calls.push({ command, args, options });
+      return known[command](args);
+    },
+  };
+  return {
+    calls,
+    set: (change) => (status = { ...status, ...change }),
+    tell: (name, detail = {}, at = status) => heard.forEach((callback) => callback({ payload: { name, detail, status: at } })),
+  };
+}
+
+const { SyncClient, SyncError } = await import("../../dist-js/index.js");
+
+/** A page as the plugin sends it. */
+function sent(blobs, head) {
+  const blobHeads = blobs.map((data, index) => ({ cursor: index + 1, blobId: "b", sender: "s", timestamp: 5, len: data.length }));
+  const json = new TextEncoder().encode(JSON.stringify({ ...head, blobs: blobHeads }));
+  const bytes = new Uint8Array([0, 0, json.length >> 8, json.length & 255, ...json, ...blobs.flat()]);
+  return bytes;
+}
+
+test("a push that is acknowledged before its id is known has its cursor", async () => {
+  const plugin = play({
+    push: () => {
+      plugin.set({ revision: 2, pendingPush: 0 });
+      plugin.tell("pushAcked", { blobId: "b1", cursor: 7 });
+      return "b1";
+    },
+  });
+  const client = await SyncClient.open();
+  const receipt = await client.push("text", { ttl: 60 });
+  assert.equal(receipt.blobId, "b1");
+  assert.equal(await receipt.acked(), 7);
+  const { args, options } = plugin.calls.find(({ command }) => command === "push");
+  assert.deepEqual([new TextDecoder().decode(args), options.headers], ["text", { "sync-ttl": "60" }]);
+});
+
+test("a push that is refused for good rejects with the code, also under another id", async () => {
+  const plugin = play({ push: () => "b1" });
+  const client = await SyncClient.open();
+  const receipt = await client.push(new Uint8Array([1]));
+  plugin.tell("pushRenamed", { from: "b1", to: "b2" });
+  plugin.tell("pushRejected", { blobId: "b2", code: "TOO_LARGE" });
+  await assert.rejects(receipt.acked(), { name: "SyncError", code: "TOO_LARGE" });
+});
+
+test("after a call the status is the newer one, and what is told late does not take it back", async () => {
+  const plugin = play({ ack: () => plugin.set({ revision: 3, lastCursor: 9 }) && null });
+  const client = await SyncClient.open();
+  await client.ack(9);
+  assert.equal(client.lastCursor, 9);
+  plugin.tell("blobAvailable", { cursor: 9 }, { ...STATUS, revision: 2, lastCursor: 4 });
+  assert.equal(client.lastCursor, 9);
+  const { leader, persisted, stopped } = client.status();
+  assert.deepEqual([leader, persisted, stopped], [true, true, null]);
+});
+
+test("pages come as bytes or as numbers, and the next call names the end of the last one", async () => {
+  const pages = [sent([[104, 105], []], { generation: 2, maxCursor: 4, hasMore: true }), sent([], { generation: 2, maxCursor: 4, hasMore: false })];
+  const plugin = play({ pull: () => (pages.length === 2 ? pages.shift().buffer : [...pages.shift()]) });
+  const client = await SyncClient.open();
+  const first = await client.pull();
+  assert.deepEqual(first.blobs.map((blob) => blob.text()), ["hi", ""]);
+  assert.deepEqual([first.blobs[0].timestamp, first.maxCursor, first.hasMore], [new Date(5), 4, true]);
+  assert.equal((await client.pull()).hasMore, false);
+  const asked = plugin.calls.filter(({ command }) => command === "pull").map(({ args }) => args.has);
+  assert.deepEqual(asked, [null, { generation: 2, cursor: 4 }]);
+});
+
+test("what fails is an error with a code", async () => {
+  const fail = (thrown) => () => Promise.reject(thrown);
+  play({
+    connect: fail({ code: "TOO_MANY_REQUESTS", message: "wait", retryAfterMs: 5000 }),
+    leave: fail("sync.leave not allowed. Permissions associated with this command: sync:allow-leave"),
+    flush: fail("invalid args `timeoutMs` for command `flush`"),
+  });
+  const client = await SyncClient.open();
+  await assert.rejects(client.connect(), { code: "TOO_MANY_REQUESTS", message: "wait", retryAfterMs: 5000 });
+  await assert.rejects(client.leave(), { code: "NOT_ALLOWED" });
+  await assert.rejects(client.flush(), (error) => error instanceof SyncError && error.code === "BAD_ARGUMENT");
+  await assert.rejects(client.push(1), { code: "BAD_ARGUMENT" });
+  await client.close();
+  await assert.rejects(client.ack(1), { code: "CLOSED" });
+});
+
+test("what nobody has heard yet is told to who opens and then listens", async () => {
+  const plugin = play({
+    open: () => {
+      plugin.tell("unknownDevice", { deviceId: "two" });
+      return { status: STATUS, missed: [{ name: "inviteMisused", detail: {} }] };
+    },
+  });
+  const client = await SyncClient.open();
+  const told = [];
+  client.on("event", ({ name }) => told.push(name));
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual(told, ["inviteMisused", "unknownDevice"]);
+});

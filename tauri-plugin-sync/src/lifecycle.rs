@@ -1,0 +1,97 @@
+//! What happens when the app starts, comes to the front, goes to the back and ends.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tauri::{AppHandle, RunEvent, Runtime, WindowEvent};
+
+use crate::{AppSync, SyncExt};
+
+/// How long an exit may wait for the relay to take what waits, and for the store to be closed.
+const FLUSH: Duration = Duration::from_millis(1500);
+/// How long an exit may take on the whole, whatever happens.
+const EXIT: Duration = Duration::from_secs(2);
+/// How long a phone usually lets an app go on that went to the back.
+#[cfg(mobile)]
+const SUSPEND: Duration = Duration::from_secs(4);
+
+/// What happens to pushes that wait when the app exits. Nothing is lost either way: they are on the disk, and leave
+/// after the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExit {
+    /// If the relay is connected, they are sent, for which the exit waits two seconds at most. So other devices have
+    /// them before this one is switched off.
+    #[default]
+    Flush,
+    /// The app exits at once.
+    Leave,
+}
+
+/// The app starts.
+pub(crate) fn start<R: Runtime>(app: &AppHandle<R>) {
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move {
+        let sync = app.sync();
+        // Where there is none, the first that uses it makes it.
+        if let Err(error) = sync.exists().await {
+            tracing::warn!(%error, folder = %sync.settings().folder().display(), "the device cannot be opened");
+        }
+    });
+}
+
+pub(crate) fn on_event<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
+    match event {
+        RunEvent::WindowEvent { event: WindowEvent::Focused(true), .. } | RunEvent::Resumed => wake(app),
+        #[cfg(mobile)]
+        RunEvent::WindowEvent { event: WindowEvent::Resumed, .. } => wake(app),
+        #[cfg(mobile)]
+        RunEvent::WindowEvent { event: WindowEvent::Suspended, .. } => suspend(app),
+        RunEvent::Exit => exit(app),
+        // There are many, and others with each version of Tauri.
+        _ => {}
+    }
+}
+
+/// A good moment to try again.
+fn wake<R: Runtime>(app: &AppHandle<R>) {
+    if let Some(client) = app.sync().open_now() {
+        client.woke();
+    }
+}
+
+/// The app may be killed from now on: what waits should be sent. Nothing waits for this.
+#[cfg(mobile)]
+fn suspend<R: Runtime>(app: &AppHandle<R>) {
+    let sync = app.sync();
+    if let (OnExit::Flush, Some(client)) = (sync.settings().on_exit, sync.open_now()) {
+        tauri::async_runtime::spawn(async move { client.flush(SUSPEND).await });
+    }
+}
+
+/// Waits on the thread that ends the app, for no longer than [`EXIT`]: nothing of this can hang it.
+fn exit<R: Runtime>(app: &AppHandle<R>) {
+    if app.sync().settings().on_exit == OnExit::Leave {
+        return;
+    }
+    let (done, ended) = mpsc::channel();
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move {
+        flush_and_close(app.sync()).await;
+        let _ = done.send(());
+    });
+    if ended.recv_timeout(EXIT).is_err() {
+        tracing::info!("what waits is sent after the next start");
+    }
+}
+
+async fn flush_and_close<R: Runtime>(sync: &AppSync<R>) {
+    let Some(client) = sync.open_now() else { return };
+    let status = client.status();
+    if status.connected && status.pending_push > 0 {
+        // What is left stays in the outbox.
+        if let Err(error) = client.flush(FLUSH).await {
+            tracing::debug!(%error, "not everything was sent before the exit");
+        }
+    }
+    sync.close().await;
+}
