@@ -57,6 +57,9 @@ pub enum Plant {
     LogTakenForDurable,
 }
 
+/// What the app was promised, in order.
+type Promised = Arc<Vec<Vec<u8>>>;
+
 /// Rows that were stored together.
 #[derive(Debug)]
 struct Batch {
@@ -65,7 +68,7 @@ struct Batch {
     /// All rows after it.
     rows: Arc<Rows>,
     /// What the app was told is in the outbox.
-    promised: Arc<Vec<Vec<u8>>>,
+    promised: Promised,
     /// Everything else after it, and before the next.
     world: World,
 }
@@ -87,7 +90,7 @@ struct Living {
     store: Option<LocalStore>,
     world: World,
     asked_for: Vec<(CommandId, Vec<u8>)>,
-    promised: Arc<Vec<Vec<u8>>>,
+    promised: Promised,
 }
 
 impl Life {
@@ -178,7 +181,7 @@ impl Life {
         Ok(living)
     }
 
-    fn goes_on(&mut self, last: Batch, rows: &Rows) -> Result<(World, Arc<Vec<Vec<u8>>>), Violation> {
+    fn goes_on(&mut self, last: Batch, rows: &Rows) -> Result<(World, Promised), Violation> {
         if *last.rows != *rows {
             return Err(Violation::LostRows("after a kill".to_owned()));
         }

@@ -186,7 +186,7 @@ mod tests {
         };
         let kinds: BTreeSet<_> = contents.iter().map(firsts).collect();
         for kind in [[1, 1, 1, 1], [2, 2, 2, 2], [1, 2, 1, 2], [2, 1, 1, 1]] {
-            assert!(kinds.contains(&kind.to_vec()), "{kind:?} never happened");
+            assert!(kinds.contains(kind.as_slice()), "{kind:?} never happened");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The relay's store through power cuts.
 //!
-//! [`Life::lived`] runs a workload on a [`Disk`](crate::Disk), with a few restarts and kills in it, and keeps for every batch
+//! [`Life::lived`] runs a workload on a [`Disk`], with a few restarts and kills in it, and keeps for every batch
 //! of writes when it was asked for, when it was answered, and what the database held then. [`Life::cut`] lets the
 //! power go at some moment of that life and looks at what is left: it must be what was there after the last batch
 //! that was answered, or after the one that was under way.
