@@ -89,6 +89,7 @@ fn client_code(error: &sync_client::Error) -> &'static str {
         E::Removed => "REMOVED",
         E::Left => "LEFT",
         E::InviteNotFound => "INVITE_NOT_FOUND",
+        E::InviteExpired => "INVITE_EXPIRED",
         E::InviteUsed => "INVITE_USED",
         E::InviteDamaged => "INVITE_DAMAGED",
         E::Store(_) | E::Machine(_) => "STORAGE",
