@@ -188,10 +188,17 @@ impl Device {
 
     /// The person closes the window: the app runs to its end.
     pub(crate) fn close(self) {
+        self.close_and(|| {});
+    }
+
+    /// As `close`; this happens when the window is gone, before the app ends.
+    pub(crate) fn close_and(self, then: impl Fn() + 'static) {
         let Self { app, webview, .. } = self;
         app.run(move |_, event| {
             if matches!(event, RunEvent::Ready) {
                 webview.destroy().unwrap();
+            } else if matches!(event, RunEvent::ExitRequested { .. }) {
+                then();
             }
         });
     }

@@ -1,7 +1,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use serde_json::json;
@@ -11,26 +10,19 @@ use tempfile::TempDir;
 use crate::app::{Device, device, plugin};
 use crate::relay::Relay;
 
-/// More than are sent while one looks.
-const MANY: usize = 50;
-
 #[test]
-fn what_waits_is_sent_before_the_app_ends() {
+fn what_waits_is_with_the_relay_before_the_app_ends() {
     let relay = Relay::start();
-    let (a, _a) = device(&relay, "laptop");
-    let (b, _b) = device(&relay, "phone");
-    a.admit(&b);
-    for number in 0..MANY {
-        a.push(format!("note {number}").as_bytes());
-    }
-    a.close();
-    let mut found = Vec::new();
-    while found.len() < MANY {
-        let page = b.next_page();
-        b.call("ack", json!({ "cursor": page.head["maxCursor"] })).unwrap();
-        found.extend(page.data);
-    }
-    assert_eq!(found.last().unwrap(), b"note 49");
+    let line = Line::to(relay.address());
+    let folder = TempDir::new().unwrap();
+    let a = Device::start(plugin(&relay, folder.path(), "laptop").relay(line.url()));
+    a.send(b"a group");
+    line.set(Way::Held);
+    a.push(b"waits");
+    assert_eq!(a.status()["pendingPush"], 1);
+    a.close_and(move || line.set(Way::Open));
+    let again = Device::start(plugin(&relay, folder.path(), "laptop").auto_connect(false));
+    assert_eq!(again.status()["pendingPush"], 0);
 }
 
 #[test]
@@ -58,9 +50,8 @@ fn a_relay_that_is_silent_does_not_keep_an_app_from_ending() {
         let line = Line::to(relay.address());
         let folder = TempDir::new().unwrap();
         let a = Device::start(plugin(&relay, folder.path(), "laptop").relay(line.url()).on_exit(policy));
-        a.push(b"a group");
-        a.call("flush", json!({})).unwrap();
-        line.cut.store(true, Ordering::Relaxed);
+        a.send(b"a group");
+        line.set(Way::Cut);
         a.push(b"unsent");
         assert_eq!(a.status()["pendingPush"], 1, "{policy:?}");
         // This is what must come to an end.
@@ -68,39 +59,57 @@ fn a_relay_that_is_silent_does_not_keep_an_app_from_ending() {
     }
 }
 
-/// A way to the relay on which everything may get lost.
+/// What becomes of what comes along a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// It waits.
+    Held,
+    /// It gets lost.
+    Cut,
+}
+
+/// A way to the relay.
 struct Line {
     address: SocketAddr,
-    cut: Arc<AtomicBool>,
+    way: Arc<(Mutex<Way>, Condvar)>,
 }
 
 impl Line {
     fn to(relay: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let cut = Arc::new(AtomicBool::new(false));
-        let is_cut = Arc::clone(&cut);
+        let way = Arc::new((Mutex::new(Way::Open), Condvar::new()));
+        let of_all = Arc::clone(&way);
         thread::spawn(move || {
             for device in listener.incoming().map(Result::unwrap) {
                 let relay = TcpStream::connect(relay).unwrap();
-                pass(device.try_clone().unwrap(), relay.try_clone().unwrap(), Arc::clone(&is_cut));
-                pass(relay, device, Arc::clone(&is_cut));
+                pass(device.try_clone().unwrap(), relay.try_clone().unwrap(), Arc::clone(&of_all));
+                pass(relay, device, Arc::clone(&of_all));
             }
         });
-        Self { address, cut }
+        Self { address, way }
     }
 
     fn url(&self) -> String {
         format!("http://{}", self.address)
     }
+
+    fn set(&self, way: Way) {
+        *self.way.0.lock().unwrap() = way;
+        self.way.1.notify_all();
+    }
 }
 
-/// Passes on what comes, until it ends or is to get lost.
-fn pass(mut from: TcpStream, mut to: TcpStream, cut: Arc<AtomicBool>) {
+/// Passes on what comes, until it ends.
+fn pass(mut from: TcpStream, mut to: TcpStream, way: Arc<(Mutex<Way>, Condvar)>) {
     thread::spawn(move || {
         let mut bytes = [0; 4096];
         while let Ok(len @ 1..) = from.read(&mut bytes) {
-            if !cut.load(Ordering::Relaxed) && to.write_all(&bytes[..len]).is_err() {
+            let now = way.1.wait_while(way.0.lock().unwrap(), |way| *way == Way::Held).unwrap();
+            let lost = *now == Way::Cut;
+            drop(now);
+            if !lost && to.write_all(&bytes[..len]).is_err() {
                 return;
             }
         }
