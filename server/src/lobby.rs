@@ -163,8 +163,9 @@ impl Drop for Guest {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
     use std::net::{IpAddr, Ipv4Addr};
+
+    use futures_util::FutureExt;
     use tokio::time::advance;
 
     use super::*;

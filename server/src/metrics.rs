@@ -82,7 +82,7 @@ impl Metrics {
             describe();
             // Those that have not happened yet are 0, not absent.
             for code in ErrorCode::ALL {
-                counter!(REFUSALS, "by" => "sync", "reason" => snake_case(&format!("{code:?}"))).absolute(0);
+                counter!(REFUSALS, "by" => "sync", "reason" => code.name().to_ascii_lowercase()).absolute(0);
             }
             gauge!("sync_relay_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
             Counters {
@@ -110,7 +110,7 @@ impl Metrics {
 
     /// A session, or a connection to `/sync`, was refused something.
     pub(crate) fn refused(&self, code: ErrorCode) {
-        self.count_refusal("sync", snake_case(&format!("{code:?}")));
+        self.count_refusal("sync", code.name().to_ascii_lowercase());
     }
 
     /// A request was answered with an error.
@@ -180,15 +180,4 @@ fn describe() {
     describe_histogram!(COMMIT_WRITES, "Writes in a commit.");
     describe_histogram!(COMMIT_BYTES, "Blob bytes in a commit.");
     describe_histogram!(PULL_SECONDS, "How long it took to read a page.");
-}
-
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for c in name.chars() {
-        if c.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.push(c.to_ascii_lowercase());
-    }
-    snake
 }

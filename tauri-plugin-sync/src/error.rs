@@ -99,27 +99,8 @@ fn client_code(error: &sync_client::Error) -> &'static str {
 
 /// The protocol's name of a refusal.
 pub(crate) fn refusal(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::BadRequest => "BAD_REQUEST",
-        ErrorCode::UnsupportedVersion => "UNSUPPORTED_VERSION",
-        ErrorCode::Unauthenticated => "UNAUTHENTICATED",
-        ErrorCode::DeviceRevoked => "DEVICE_REVOKED",
-        ErrorCode::RateLimited => "RATE_LIMITED",
-        ErrorCode::BlobTooLarge => "BLOB_TOO_LARGE",
-        ErrorCode::GroupStorageFull => "GROUP_STORAGE_FULL",
-        ErrorCode::StorageFull => "STORAGE_FULL_RELAY",
-        ErrorCode::GroupLimit => "GROUP_LIMIT",
-        ErrorCode::EpochStale => "EPOCH_STALE",
-        ErrorCode::NotFound => "NOT_FOUND",
-        ErrorCode::Conflict => "CONFLICT",
-        ErrorCode::Unavailable => "UNAVAILABLE",
-        ErrorCode::GroupCreationDenied => "GROUP_CREATION_DENIED",
-        ErrorCode::Replaced => "REPLACED",
-        ErrorCode::GroupDeleted => "GROUP_DELETED",
-        ErrorCode::DeviceExpired => "DEVICE_EXPIRED",
-        ErrorCode::EpochUnknown => "EPOCH_UNKNOWN",
-        ErrorCode::Behind => "BEHIND",
-    }
+    // The device's own storage has the shorter name.
+    if code == ErrorCode::StorageFull { "STORAGE_FULL_RELAY" } else { code.name() }
 }
 
 #[cfg(test)]

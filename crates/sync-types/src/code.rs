@@ -1,7 +1,7 @@
 //! Error codes: one registry for ERROR messages and WebSocket close codes.
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $label:literal;)*) => {
         /// Why a relay refuses. The number stands in ERROR; 4000 plus the number closes a WebSocket.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u16)]
@@ -20,49 +20,56 @@ macro_rules! codes {
                     _ => None,
                 }
             }
+
+            /// The protocol's name of it, such as `EPOCH_STALE`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)*
+                }
+            }
         }
     };
 }
 
 codes! {
     /// The message breaks the protocol.
-    BadRequest = 1,
+    BadRequest = 1, "BAD_REQUEST";
     /// No protocol version in common: update the older side.
-    UnsupportedVersion = 2,
+    UnsupportedVersion = 2, "UNSUPPORTED_VERSION";
     /// The proof of membership is wrong.
-    Unauthenticated = 3,
+    Unauthenticated = 3, "UNAUTHENTICATED";
     /// This device was removed from the group.
-    DeviceRevoked = 4,
+    DeviceRevoked = 4, "DEVICE_REVOKED";
     /// Too many messages: wait as long as `retry_after_ms` says.
-    RateLimited = 5,
+    RateLimited = 5, "RATE_LIMITED";
     /// The blob is larger than the relay takes.
-    BlobTooLarge = 6,
+    BlobTooLarge = 6, "BLOB_TOO_LARGE";
     /// The group's storage is full.
-    GroupStorageFull = 7,
+    GroupStorageFull = 7, "GROUP_STORAGE_FULL";
     /// The relay's storage is full.
-    StorageFull = 8,
+    StorageFull = 8, "STORAGE_FULL";
     /// The relay takes no more groups, or the group no more devices.
-    GroupLimit = 9,
+    GroupLimit = 9, "GROUP_LIMIT";
     /// The group's key was rotated: pull, verify, seal again.
-    EpochStale = 10,
+    EpochStale = 10, "EPOCH_STALE";
     /// There is no such thing.
-    NotFound = 11,
+    NotFound = 11, "NOT_FOUND";
     /// The same id with other content, or a key log that contradicts the known one.
-    Conflict = 12,
+    Conflict = 12, "CONFLICT";
     /// The relay cannot serve just now: try again.
-    Unavailable = 13,
+    Unavailable = 13, "UNAVAILABLE";
     /// This relay creates groups only for those with an access token.
-    GroupCreationDenied = 14,
+    GroupCreationDenied = 14, "GROUP_CREATION_DENIED";
     /// The same device connected again.
-    Replaced = 15,
+    Replaced = 15, "REPLACED";
     /// The group was deleted by a member.
-    GroupDeleted = 16,
+    GroupDeleted = 16, "GROUP_DELETED";
     /// The device was away too long and was forgotten.
-    DeviceExpired = 17,
+    DeviceExpired = 17, "DEVICE_EXPIRED";
     /// The relay does not know the epoch's key: repeat HELLO with the key log.
-    EpochUnknown = 18,
+    EpochUnknown = 18, "EPOCH_UNKNOWN";
     /// The log has grown since the cursor that a rotation was made after: pull, then try again.
-    Behind = 19,
+    Behind = 19, "BEHIND";
 }
 
 impl ErrorCode {

@@ -8,7 +8,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Client, Group, Relay, http, push};
+use common::{Client, Group, Relay, http, push, soon};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use sync_faults_disk::{Disk, Illness, Mounted, Rng, mount, on_disk, power_cut};
@@ -86,7 +86,8 @@ impl Bed {
 
     /// And when it can again, on the same connection.
     async fn goes_on(&mut self) {
-        assert_eq!(self.health().await, 200);
+        // It is tried once a second.
+        soon(async { while self.health().await != 200 {} }).await;
         assert!(self.storage_is_up().await);
         let Message::PushAck(ack) = self.a.request(large(2)).await else { panic!("it is stored now") };
         assert_eq!(ack.cursor.get(), 2);

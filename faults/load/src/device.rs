@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -22,7 +22,10 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use zeroize::Zeroizing;
 
 /// When devices tried to connect.
-pub(crate) static ATTEMPTS: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
+pub(crate) fn attempts() -> MutexGuard<'static, Vec<Instant>> {
+    static ATTEMPTS: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
+    ATTEMPTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 
@@ -236,9 +239,7 @@ async fn next(socket: &mut Option<Socket>) -> Input {
 }
 
 async fn open(place: Place, relay: &RelayUrl) -> Result<Socket> {
-    if let Ok(mut attempts) = ATTEMPTS.lock() {
-        attempts.push(Instant::now());
-    }
+    attempts().push(Instant::now());
     upgrade(dial(place).await?, &relay.websocket()).await
 }
 

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sync_engine::Event;
 use tokio::time::{Instant, timeout};
 
-use crate::device::{ATTEMPTS, Device};
+use crate::device::{Device, attempts};
 use crate::relay::Relay;
 use crate::world::{all_hear, group, heard, here, roomy};
 
@@ -41,7 +41,7 @@ pub(crate) async fn run(program: &Path, sessions: usize) -> Result<()> {
         while device.events.try_recv().is_ok() {}
     }
     let killed = Instant::now();
-    ATTEMPTS.lock().map_err(|_| anyhow::anyhow!("poisoned"))?.clear();
+    attempts().clear();
     relay.restart().await?;
     let mut pushes = Vec::new();
     for group in &groups {
@@ -61,7 +61,7 @@ pub(crate) async fn run(program: &Path, sessions: usize) -> Result<()> {
         half.as_secs_f64(),
         last.as_secs_f64()
     );
-    let attempts = ATTEMPTS.lock().map_err(|_| anyhow::anyhow!("poisoned"))?.clone();
+    let attempts = attempts().clone();
     let mut seconds = vec![0_usize; 200];
     for at in &attempts {
         let second = at.duration_since(killed).as_secs() as usize;

@@ -36,7 +36,7 @@ pub(super) struct Health {
 /// How is it?
 ///
 /// Asks storage, and does not only say that the process runs. After something could not be stored, tries whether it
-/// can be now.
+/// can be now, once a second at most.
 #[utoipa::path(get, path = "/health", responses(
     (status = OK, body = Health, description = "It is well."),
     (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage does not work."),

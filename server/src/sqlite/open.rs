@@ -14,6 +14,7 @@ use sqlx::{Connection, SqliteConnection, SqlitePool};
 use sync_relay_core::Policy;
 use sync_types::{RelaySecret, StoreId};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::failure::Condition;
 use super::write::renew_log;
@@ -67,6 +68,8 @@ pub struct SqliteStore {
     /// Keeps the log's index when no other connection does. Does nothing else.
     index: SqliteConnection,
     pub(super) condition: Condition,
+    /// When it was last tried whether something can be written.
+    pub(super) tried: Mutex<Option<Instant>>,
     pub(super) readers: SqlitePool,
     pub(super) policy: Policy,
     pub(super) store_id: StoreId,
@@ -133,6 +136,7 @@ impl SqliteStore {
             options,
             index,
             condition: Condition::default(),
+            tried: Mutex::default(),
             readers,
             policy,
             store_id: StoreId(store_id),

@@ -10,9 +10,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::{Connection, SqliteConnection};
 use sync_relay_core::store::{WriteOp, WriteOutcome};
+use tokio::time::Instant;
 
 use super::SqliteStore;
 use super::backup::with_end;
@@ -20,6 +22,8 @@ use super::failure::Failure;
 
 /// Bytes that must find room before a disk that was full counts as well.
 const ATTEMPT: i64 = 1 << 20;
+/// From the end of one attempt to the next.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl SqliteStore {
     pub(super) async fn apply_batch(&self, batch: &[WriteOp]) -> Result<Vec<WriteOutcome>, Failure> {
@@ -30,9 +34,19 @@ impl SqliteStore {
         Ok(applied?)
     }
 
-    /// Whether what is pushed could be stored: when the last write or read has failed, by trying.
+    /// Whether what is pushed could be stored: when the last write or read has failed, by trying. Anybody may ask,
+    /// so it is tried once a second at most.
     pub(crate) async fn can_write(&self) -> bool {
-        self.condition.is_well() || self.try_to_write().await.is_ok()
+        if self.condition.is_well() {
+            return true;
+        }
+        let mut tried = self.tried.lock().await;
+        if tried.is_none_or(|at| at.elapsed() >= AGAIN) {
+            // What comes of it is the condition's.
+            let _ = self.try_to_write().await;
+            *tried = Some(Instant::now());
+        }
+        self.condition.is_well()
     }
 
     async fn try_to_write(&self) -> Result<(), Failure> {
@@ -101,17 +115,41 @@ pub(super) fn renew_log(database: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use sync_relay_core::Policy;
+
     use super::*;
 
+    #[tokio::test]
+    async fn whoever_asks_makes_no_more_than_one_attempt_a_second() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("relay.db"), Policy::default()).await.unwrap();
+        tokio::time::pause();
+        let failure = sqlx::Error::WorkerCrashed;
+        store.condition.fails(&failure);
+        assert!(store.can_write().await, "it was tried, and works");
+        store.condition.fails(&failure);
+        assert!(!store.can_write().await, "not so soon after");
+        tokio::time::advance(AGAIN).await;
+        assert!(store.can_write().await);
+    }
+
     #[test]
-    fn a_log_is_the_same_after_it_was_written_anew() {
+    fn another_file_with_the_same_bytes_takes_the_place_of_a_log() {
         let folder = tempfile::TempDir::new().unwrap();
         let database = folder.path().join("relay.db");
         renew_log(&database).unwrap();
         assert!(!folder.path().join("relay.db-wal").exists(), "none was made");
+        let log = folder.path().join("relay.db-wal");
         let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
-        std::fs::write(folder.path().join("relay.db-wal"), &bytes).unwrap();
+        std::fs::write(&log, &bytes).unwrap();
+        // So that its number is not free for the other one.
+        let old = File::open(&log).unwrap();
         renew_log(&database).unwrap();
-        assert_eq!(std::fs::read(folder.path().join("relay.db-wal")).unwrap(), bytes);
+        assert_eq!(std::fs::read(&log).unwrap(), bytes);
+        let new = log.metadata().unwrap();
+        assert_ne!(new.ino(), old.metadata().unwrap().ino());
+        assert_eq!(new.mode() & 0o777, 0o600);
     }
 }
