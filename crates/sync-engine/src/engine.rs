@@ -121,6 +121,8 @@ pub struct Engine {
     waiting: VecDeque<(CommandId, Wanted)>,
 
     heads: Heads,
+    /// How often the relay has shown something else at a cursor than it had shown there before.
+    altered: u32,
     stubs: Stubs,
     ahead: Ahead,
     strangers: Strangers,
@@ -260,6 +262,7 @@ impl Engine {
             strangers: Strangers::default(),
             relay_epoch: 0,
             withheld: 0,
+            altered: 0,
             searched: false,
             reached_end: false,
             checked_end: None,

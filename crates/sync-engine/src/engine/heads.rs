@@ -17,6 +17,8 @@ use crate::rows::{Change, HEADS_A_ROW, Head, HeadsRow, PeerChain};
 /// Cursors whose heads are kept in any case, and those that wait for the app at most.
 const KEPT: u64 = 4_096;
 const MAX_KEPT: u64 = 65_536;
+/// As often something else may be shown at a known cursor; then the log is another one.
+pub(super) const MAX_ALTERED: u32 = 3;
 
 /// One entry of the log, as far as a head depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -164,6 +166,15 @@ impl Engine {
         self.heads.find(fold.cursor).is_some_and(|shown| shown.entry != fold.entry())
     }
 
+    /// Refuses what is another thing than was shown before at its cursor.
+    pub(super) fn is_as_before(&mut self, fold: &Fold) -> Result<(), EngineError> {
+        if !self.differs(fold) {
+            return Ok(());
+        }
+        self.altered += 1;
+        Err(EngineError::RelayMisbehaved)
+    }
+
     /// Whether a page after `after` holds what was shown before, up to what was `seen` then. What is gone
     /// without having reached the app is told.
     pub(super) fn compare_again(
@@ -179,9 +190,7 @@ impl Engine {
             let hash = hash_of(entry)?;
             let StoredBlob { blob_id, cursor, sender_id: sender, .. } = *entry;
             let fold = Fold { cursor, blob_id, sender, hash };
-            if self.differs(&fold) {
-                return Err(EngineError::RelayMisbehaved);
-            }
+            self.is_as_before(&fold)?;
             if entry.payload.is_none() && sender != me {
                 gone = cursor;
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sync_engine::{Command, EngineError, Event, Reply};
 use sync_testkit::liar::World;
-use sync_types::{Message, StoreId};
+use sync_types::{Message, Notify, StoreId, StoredBlob};
 
 use crate::tools::{no_alarms, says};
 
@@ -60,6 +60,46 @@ fn an_old_copy_that_has_grown_in_another_way_is_noticed() {
     world.connect(1);
     says(&mut world, 1, |event| *event == Event::RelayReset);
     world.connect(0);
+    world.goes_on(&[]);
+}
+
+#[test]
+fn an_old_copy_that_has_grown_in_another_way_is_noticed_by_who_knew_more_than_its_app() {
+    let mut world = World::new(3);
+    let copy = world.relay.log.clone();
+    let lost = world.push(0);
+    let newest = world.relay.newest();
+    // Its app has read nothing, so WELCOME says nothing of what it was shown.
+    world.disconnect(0);
+    world.disconnect(1);
+    cut(&mut world);
+    world.relay.log = copy;
+    world.wait(60);
+    let mut pushed = Vec::new();
+    while world.relay.newest() <= newest {
+        pushed.push(world.push(2));
+    }
+    for n in [0, 1] {
+        world.events(n);
+        world.connect(n);
+        // As a relay names what is pending whenever a device comes in.
+        let is_newest = |blob: &&StoredBlob| blob.cursor == newest;
+        let StoredBlob { blob_id, cursor, sender_id, timestamp, payload, .. } =
+            world.relay.log.iter().find(is_newest).unwrap().clone();
+        for _ in 0..5 {
+            let payload = payload.clone();
+            world.say(n, Notify { blob_id, cursor, sender_id, timestamp, size: 0, payload });
+            world.wait(60);
+        }
+        let events = world.events(n);
+        let count = |wanted: Event| events.iter().filter(|event| **event == wanted).count();
+        assert_eq!((count(Event::RelayMisbehaved), count(Event::RelayReset)), (3, 1), "{events:?}");
+    }
+    // What was lost came back with who pushed it, and nothing is read twice.
+    pushed.push(lost);
+    let read = world.read(1);
+    assert_eq!(read.len(), pushed.len());
+    assert_eq!(BTreeSet::from_iter(read), BTreeSet::from_iter(pushed));
     world.goes_on(&[]);
 }
 
