@@ -58,7 +58,11 @@ test("the types name every member, event and error code that there is", async ()
   for (const event of events) assert.ok(told.includes(event), `${event} is never told`);
 
   const codes = all(body(types, "export type ErrorCode ="), /"([A-Z_]+)"/g);
-  const thrown = [...all(await source("src/error.rs"), /=> "([A-Z_]+)"/g), ...all(scripts, /SyncError\(\s*(?:code \?\? )?"([A-Z_]+)"/g), ...all(scripts, /code: "([A-Z_]+)"/g)];
+  const refusals = all(await source("../crates/sync-types/src/code.rs"), /^    \w+ = \d+, "([A-Z_]+)";/gm);
+  assert.ok(refusals.includes("BAD_REQUEST") && refusals.includes("BEHIND"), "the protocol's table of refusals is there");
+  const errors = all(await source("src/error.rs"), /(?:=>|\{) "([A-Z_]+)"/g);
+  const fromScripts = [...all(scripts, /SyncError\(\s*(?:code \?\? )?"([A-Z_]+)"/g), ...all(scripts, /code: "([A-Z_]+)"/g)];
+  const thrown = [...refusals, ...errors, ...fromScripts];
   assert.deepEqual(sorted(codes), sorted(thrown));
   assert.ok(SyncError.prototype instanceof Error);
 });
