@@ -23,6 +23,15 @@ CREATE TABLE cleanup (
 ) STRICT;
 INSERT INTO cleanup (id, patient_until) VALUES (1, 0);
 
+-- What the groups of each origin take.
+CREATE TABLE origins (
+    origin INTEGER PRIMARY KEY,
+    groups INTEGER NOT NULL DEFAULT 0,
+    bytes  INTEGER NOT NULL DEFAULT 0
+) STRICT;
+WITH RECURSIVE byte (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM byte WHERE n < 255)
+INSERT INTO origins (origin) SELECT n FROM byte;
+
 CREATE TABLE groups (
     group_no      INTEGER PRIMARY KEY,
     -- NULL once the group is gone: what is left of it is erased bit by bit.
@@ -35,9 +44,27 @@ CREATE TABLE groups (
     oldest_cursor INTEGER NOT NULL DEFAULT 1,
     stored_bytes  INTEGER NOT NULL DEFAULT 0,
     created_at    INTEGER NOT NULL,
+    -- One of 256 heaps of addresses; NULL if it was made on the relay's own machine.
+    origin        INTEGER REFERENCES origins,
     -- Last, since it may be long and is rarely read.
     key_log       BLOB NOT NULL
 ) STRICT;
+
+CREATE TRIGGER group_made AFTER INSERT ON groups WHEN new.origin IS NOT NULL BEGIN
+    UPDATE origins SET groups = groups + 1, bytes = bytes + new.stored_bytes WHERE origin = new.origin;
+END;
+CREATE TRIGGER group_grown AFTER UPDATE OF stored_bytes ON groups
+WHEN new.origin IS NOT NULL AND new.stored_bytes <> old.stored_bytes BEGIN
+    UPDATE origins SET bytes = bytes + new.stored_bytes - old.stored_bytes WHERE origin = new.origin;
+END;
+CREATE TRIGGER group_dissolved AFTER UPDATE OF group_id ON groups
+WHEN new.origin IS NOT NULL AND new.group_id IS NULL AND old.group_id IS NOT NULL BEGIN
+    UPDATE origins SET groups = groups - 1 WHERE origin = new.origin;
+END;
+CREATE TRIGGER group_erased AFTER DELETE ON groups WHEN old.origin IS NOT NULL BEGIN
+    UPDATE origins SET groups = groups - (old.group_id IS NOT NULL), bytes = bytes - old.stored_bytes
+    WHERE origin = old.origin;
+END;
 
 CREATE TABLE devices (
     device_no    INTEGER PRIMARY KEY,
@@ -76,6 +103,8 @@ CREATE TABLE blobs (
 
 -- What has expired.
 CREATE INDEX blobs_by_expiry ON blobs (expires_at) WHERE expires_at IS NOT NULL;
+-- What may go for room.
+CREATE INDEX blobs_for_room ON blobs (group_no, cursor) WHERE expires_at IS NOT NULL;
 -- What goes once every device has it.
 CREATE INDEX blobs_to_go ON blobs (group_no, cursor) WHERE payload IS NULL OR marked = 1;
 

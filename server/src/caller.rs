@@ -8,6 +8,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::{HeaderMap, HeaderName};
+use sha2::{Digest, Sha256};
+use sync_relay_core::store::Origin;
 
 use crate::network::Network;
 
@@ -33,6 +35,16 @@ impl Address {
             IpAddr::V6(ip) => Self(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64))),
             ip @ IpAddr::V4(_) => Self(ip),
         }
+    }
+
+    /// The heap of addresses that it belongs to, by a key without which nobody can tell.
+    pub(crate) fn origin(self, key: &[u8; 32]) -> Origin {
+        let mut hash = Sha256::new_with_prefix(key);
+        match self.0 {
+            IpAddr::V4(ip) => hash.update(ip.octets()),
+            IpAddr::V6(ip) => hash.update(ip.octets()),
+        }
+        Origin(hash.finalize()[0])
     }
 }
 
@@ -174,6 +186,18 @@ mod tests {
             assert_eq!(counted(&[unreadable]), address(PROXY), "{unreadable:?}");
         }
         assert_eq!(counted(&["203.0.113.5", "nonsense"]), address(PROXY), "the last line is the proxy's");
+    }
+
+    #[test]
+    fn an_address_has_one_origin_under_a_key_and_all_origins_occur() {
+        let of = |n: u32, key| Address::of(IpAddr::V4(n.into())).origin(&[key; 32]);
+        assert_eq!(of(7, 1), of(7, 1));
+        let differing = (0..1000).filter(|n| of(*n, 1) != of(*n, 2)).count();
+        assert!(differing > 900, "{differing}");
+        let all: std::collections::BTreeSet<_> = (0..10_000).map(|n| of(n, 1)).collect();
+        assert_eq!(all.len(), 256);
+        let v6 = |ip: &str| Address::of(ip.parse().unwrap()).origin(&[1; 32]);
+        assert_eq!(v6("2001:db8:1:2::1"), v6("2001:db8:1:2:ffff::9"));
     }
 
     #[test]

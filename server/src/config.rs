@@ -188,7 +188,8 @@ impl core::fmt::Debug for Groups {
     }
 }
 
-/// `[limits]`: how fast, and how many. 0 is no limit, but for `messages_per_minute` and `max_strangers`.
+/// `[limits]`: how fast, and how many. 0 is no limit, but for `messages_per_minute`, `max_strangers` and
+/// `share_per_ip`.
 ///
 /// Those per address count an IPv6 address by its first 64 bits, and leave alone who comes from the relay's
 /// own machine through no proxy.
@@ -205,6 +206,9 @@ pub struct Limits {
     pub sessions_per_minute: u32,
     /// New groups of one address in an hour. Default: 20.
     pub groups_per_hour: u32,
+    /// Of the room for groups and for bytes, the part that groups from one address may take, in percent; 100:
+    /// all of it. Default: 25.
+    pub share_per_ip: u8,
     /// Invites that one address may lay down in a minute. Default: 5.
     pub invites_per_minute: u32,
     /// Invites that one address may ask for in a minute. Default: 10.
@@ -221,6 +225,7 @@ impl Default for Limits {
             connections_per_ip: 10,
             sessions_per_minute: 60,
             groups_per_hour: 20,
+            share_per_ip: 25,
             invites_per_minute: 5,
             invite_claims_per_minute: 10,
             invite_misses_per_minute: 3,
@@ -316,6 +321,7 @@ impl Config {
             max_db_size: storage.max_db_size.0,
             default_ttl: at_most_u32(storage.default_ttl.0),
             max_groups: self.groups.max_groups,
+            origin_share: self.limits.share_per_ip,
             max_devices_per_group: self.groups.max_devices,
             device_expiry: Duration::from_secs(self.cleanup.device_expiry.0),
             messages_per_minute: self.limits.messages_per_minute,
@@ -357,6 +363,9 @@ impl Config {
         }
         if self.limits.max_strangers == 0 {
             return value("limits.max_strangers", "at least 1");
+        }
+        if !(1..=100).contains(&self.limits.share_per_ip) {
+            return value("limits.share_per_ip", "between 1 and 100");
         }
         self.proxies()?;
         if self.server.public_url.as_ref().is_some_and(|url| url.parse::<RelayUrl>().is_err()) {
@@ -502,6 +511,7 @@ mod tests {
             ("[server]\nclient_ip_header = \"two words\"\n", "server.client_ip_header"),
             ("[server]\ntrusted_proxies = [\"localhost\"]\n", "trusted_proxies"),
             ("[limits]\nmax_strangers = 0\n", "limits.max_strangers"),
+            ("[limits]\nshare_per_ip = 0\n", "limits.share_per_ip"),
             ("[metrics]\ntoken = \"\"\n", "metrics.token"),
             ("[log]\nlevel = \"a=b=c\"\n", "log.level"),
             ("[log]\nformat = \"xml\"\n", "format"),

@@ -6,7 +6,8 @@
 //! through in the time of a few round trips; one address cannot push out what comes from others.
 //!
 //! Nobody has to go who has only just come in: when thousands of members come back at once, they wait at the
-//! door until those before them are through, instead of pushing each other out again and again.
+//! door until those before them are through, instead of pushing each other out again and again. That does not hold
+//! for an address that takes more than its part of the room: nobody waits at the door for one that keeps coming.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
@@ -20,6 +21,9 @@ use crate::caller::Address;
 
 /// How long a socket may stay in any case, for each place that there is: with 256 places, a quarter of a second.
 const STAY: Duration = Duration::from_millis(1);
+
+/// The part of the room that one address may take before its sockets have to go as soon as they have come: a quarter.
+const PART: u32 = 4;
 
 /// The room for strangers.
 #[derive(Debug)]
@@ -79,7 +83,7 @@ impl Lobby {
     async fn make_room(&self) -> Option<OwnedSemaphorePermit> {
         let mut room = pin!(Arc::clone(&self.room).acquire_owned());
         loop {
-            let Some(later) = self.lock().ask_to_go(STAY * self.most) else {
+            let Some(later) = self.lock().ask_to_go(self.most) else {
                 return room.await.ok();
             };
             tokio::select! {
@@ -112,16 +116,17 @@ impl Lobby {
 impl Waiting {
     /// Asks the longest waiting of the address with the most sockets to go; if it has not been here for as long as
     /// it may stay, gives when it will have been.
-    fn ask_to_go(&mut self, stay: Duration) -> Option<Instant> {
-        let mut counts: HashMap<Option<Address>, usize> = HashMap::new();
+    fn ask_to_go(&mut self, room: u32) -> Option<Instant> {
+        let mut counts: HashMap<Option<Address>, u32> = HashMap::new();
         for entry in self.guests.values() {
             *counts.entry(entry.address).or_default() += 1;
         }
         let most = counts.values().max().copied();
         let crowd = |entry: &Entry| counts.get(&entry.address).copied() == most;
         let (no, entry) = self.guests.iter().find(|(_, entry)| crowd(entry))?;
-        let (no, until) = (*no, entry.since + stay);
-        if until > Instant::now() {
+        let (no, until) = (*no, entry.since + STAY * room);
+        let takes_its_part = entry.address.is_none() || most <= Some(room.div_ceil(PART));
+        if takes_its_part && until > Instant::now() {
             return Some(until);
         }
         if let Some(entry) = self.guests.remove(&no) {
@@ -218,6 +223,25 @@ mod tests {
         // Who leaves meanwhile makes room as well.
         second.leave();
         next.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_an_address_that_keeps_coming() {
+        let lobby = Lobby::new(8);
+        let mut guests = Vec::new();
+        for n in [1, 1, 1, 2, 3, 4, 5, 6] {
+            guests.push(lobby.enter(address(n)).await.unwrap());
+        }
+        let mut member = pin!(lobby.enter(address(7)));
+        assert!(member.as_mut().now_or_never().is_none());
+        assert!(is_asked(&guests[0]), "at once");
+        assert_eq!(guests.iter().filter(|guest| is_asked(guest)).count(), 1);
+        drop(guests.remove(0));
+        let _member = member.await.unwrap();
+        // With two it has no more than its part.
+        let mut next = pin!(lobby.enter(address(8)));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert!(!guests.iter().any(is_asked));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Bytes of one permit.
 const UNIT: usize = 1024;
 
 /// A number of bytes that is shared out.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Budget {
     permits: Arc<Semaphore>,
     units: u32,
+    /// How many wait for a share.
+    waiting: watch::Sender<usize>,
 }
 
 /// A share of it, given back when dropped.
@@ -21,13 +23,24 @@ pub(crate) struct Share(Option<OwnedSemaphorePermit>);
 impl Budget {
     pub(crate) fn of(bytes: usize) -> Self {
         let units = units(bytes);
-        Self { permits: Arc::new(Semaphore::new(units as usize)), units }
+        Self { permits: Arc::new(Semaphore::new(units as usize)), units, waiting: watch::Sender::new(0) }
     }
 
     /// Waits for a share; of more than there is at all, for all of it.
     pub(crate) async fn take(&self, bytes: usize) -> Share {
         let wanted = units(bytes).min(self.units);
-        Share(Arc::clone(&self.permits).acquire_many_owned(wanted).await.ok())
+        let permits = Arc::clone(&self.permits);
+        if let Ok(permit) = Arc::clone(&permits).try_acquire_many_owned(wanted) {
+            return Share(Some(permit));
+        }
+        let _waits = Waits::new(&self.waiting);
+        Share(permits.acquire_many_owned(wanted).await.ok())
+    }
+
+    /// Waits until somebody has to wait for a share.
+    pub(crate) async fn short(&self) {
+        // It fails when the sender is gone, which is here.
+        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
     }
 
     /// Makes a share as large as `bytes`, or says by how many bytes it falls short.
@@ -48,6 +61,22 @@ impl Budget {
             }
             Err(_) => Err((wanted - has) * UNIT),
         }
+    }
+}
+
+/// Somebody who waits.
+struct Waits<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|waiting| *waiting += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 
@@ -75,6 +104,10 @@ fn units(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -88,6 +121,25 @@ mod tests {
         drop(job);
         assert_eq!(budget.fit(&mut other, 10 * UNIT), Ok(()));
         assert_eq!(Share::default().split(UNIT).0.map(|_| ()), None);
+    }
+
+    #[tokio::test]
+    async fn it_is_short_while_somebody_waits() {
+        let budget = Budget::of(10 * UNIT);
+        let is_short = || pin!(budget.short()).now_or_never().is_some();
+        let all = budget.take(10 * UNIT).await;
+        assert!(!is_short());
+        {
+            let mut next = pin!(budget.take(UNIT));
+            assert!(next.as_mut().now_or_never().is_none());
+            assert!(is_short());
+        }
+        assert!(!is_short(), "who gives up does not wait any more");
+        let mut next = pin!(budget.take(UNIT));
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(all);
+        next.await;
+        assert!(!is_short());
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub(crate) struct Relay {
     /// Places of members' connections.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) proxies: Arc<Proxies>,
+    /// By which addresses become origins.
+    pub(crate) origin_key: [u8; 32],
     pub(crate) rations: Arc<Rations>,
     pub(crate) lobby: Arc<Lobby>,
     pub(crate) metrics: Arc<Metrics>,
@@ -151,7 +153,7 @@ async fn run(
         }
         None => None,
     };
-    let (secret, store_id) = (store.relay_secret(), store.store_id());
+    let (secret, store_id, origin_key) = (store.relay_secret(), store.store_id(), store.origin_key());
     let store = Arc::new(Measured::new(store, Arc::clone(&metrics)));
     let fanout = Arc::new(Fanout::new(policy.messages_per_minute));
     let (writer, writing) = Writer::start(Arc::clone(&store), Arc::clone(&fanout));
@@ -188,6 +190,7 @@ async fn run(
         max_connections,
         places: Arc::clone(&places),
         proxies: Arc::clone(&proxies),
+        origin_key,
         rations: Arc::new(Rations::new(&config.limits)),
         entrance: Semaphore::new(half_of_the_processors()),
         lobby: Arc::clone(&lobby),

@@ -11,10 +11,10 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use sync_relay_core::store::{ReadOp, ReadResult, Store, WriteOp};
+use sync_relay_core::store::{PullPage, ReadOp, ReadResult, Store, WriteOp};
 use sync_relay_core::{OpId, Output, Refusal, Session, StoreReply};
-use sync_types::ErrorCode;
 use sync_types::limits::{MAX_NOISE_MESSAGE, PING_INTERVAL, SUBPROTOCOL};
+use sync_types::{ErrorCode, StoredBlob};
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, debug, debug_span, trace};
@@ -24,13 +24,15 @@ use crate::caller::{Address, Caller};
 use crate::fanout::Seat;
 use crate::http::Problem;
 use crate::lobby::Guest;
-use crate::memory::Share;
+use crate::memory::{Budget, Share};
 use crate::rations::{Connected, Ration};
 use crate::relay::{Relay, asked};
 use crate::writer::Replies;
 
 /// Without progress for so long, a peer that does not take what is sent is dropped.
 const STUCK: Duration = Duration::from_secs(30);
+/// How long a peer may hold a share of what all sessions have without getting on, when others wait for one.
+const GRACE: Duration = Duration::from_secs(5);
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
 /// How long a peer that has to make room may take to hear of it.
@@ -45,6 +47,8 @@ const READ_BUFFER: usize = 16 * 1024;
 const WRITE_BUFFER: usize = 64 * 1024;
 /// Why a connection finds no place.
 const FULL: &str = "the relay has as many connections as it takes";
+/// Why one ends that was let in.
+const BUSY: &str = "the relay is busy";
 /// Longest reason of a close, in bytes (RFC 6455 §5.5 leaves 123).
 const MAX_REASON: usize = 120;
 
@@ -119,7 +123,9 @@ async fn run(relay: Arc<Relay>, socket: WebSocket, who: Who) {
         sink,
         replies,
         input: Share::default(),
+        input_since: None,
         page: Share::default(),
+        page_since: None,
         relay,
     };
     debug!("opened");
@@ -145,8 +151,11 @@ struct Connection {
     replies: Replies,
     /// Of the budget for input, for what storage does not have yet.
     input: Share,
+    /// Since when it has been held without anything of it going to storage.
+    input_since: Option<Instant>,
     /// Of the budget for output, while a page is on its way.
     page: Share,
+    page_since: Option<Instant>,
 }
 
 /// The connection is over, or the peer has stopped taking.
@@ -167,9 +176,9 @@ impl Connection {
             self.relay.writer.note(op);
         }
         debug!(session = ?self.session, "ended");
-        // The others hear that it is gone before the peer has answered the close.
-        let Self { sink, seat, who, .. } = self;
-        drop(seat);
+        // The others hear that it is gone, and have what it held, before the peer has answered the close.
+        let Self { sink, seat, who, session, input, page, .. } = self;
+        drop((seat, session, input, page));
         if let Err(Over) = ended {
             close(sink, stream).await;
         }
@@ -206,7 +215,9 @@ impl Connection {
         loop {
             self.carry_out().await?;
             let unstored = self.session.unstored();
-            let missing = relay.input.fit(&mut self.input, unstored - self.session.submitted()).err();
+            let held = unstored - self.session.submitted();
+            let missing = relay.input.fit(&mut self.input, held).err();
+            self.input_since = (held > 0).then(|| self.input_since.unwrap_or_else(Instant::now));
             let starved = missing.map(|_| *starving_since.get_or_insert_with(Instant::now));
             starving_since = starved;
             let deadline = self.session.poll_timeout().map(|at| clock.instant(at));
@@ -229,7 +240,12 @@ impl Connection {
                 }
                 () = self.seat.woken(), if self.session.wants_deliveries() => self.deliver().await?,
                 share = relay.input.take(missing.unwrap_or(0)), if missing.is_some() => self.input.add(share),
-                () = sleep_until(starved.unwrap_or(far) + STUCK), if starved.is_some() => return Err(Over),
+                () = sleep_until(starved.unwrap_or(far) + STUCK), if starved.is_some() => {
+                    return self.give_up().await;
+                }
+                () = called_back(&relay.input, self.input_since), if starved.is_none() => {
+                    return self.give_up().await;
+                }
                 () = sleep_until(deadline.unwrap_or(far)), if deadline.is_some() => {
                     self.session.handle_timeout(clock.now());
                 }
@@ -292,8 +308,8 @@ impl Connection {
                     self.send(Message::Binary(frame.into())).await?;
                     sent = true;
                 }
-                Output::Write { id, op } => {
-                    if let Err(refusal) = self.may_found(&op) {
+                Output::Write { id, mut op } => {
+                    if let Err(refusal) = self.may_found(&mut op) {
                         let reply = StoreReply::Written(Err(refusal));
                         self.session.handle_stored(id, reply, self.relay.clock.now());
                         continue;
@@ -319,9 +335,18 @@ impl Connection {
         }
         if sent {
             self.flush().await?;
-            self.page = Share::default();
+            (self.page, self.page_since) = (Share::default(), None);
         }
         Ok(())
+    }
+
+    /// Ends the connection because the relay cannot go on with it now.
+    async fn give_up(&mut self) -> Result<(), Over> {
+        debug!("gave way to others");
+        self.relay.metrics.refused(ErrorCode::Unavailable);
+        let message = close_message(ErrorCode::Unavailable.close_code(), BUSY);
+        let _ = timeout(EVICTING, self.sink.send(message)).await;
+        Err(Over)
     }
 
     /// From now on the connection is a member's.
@@ -338,11 +363,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a write may make a group, if it would.
-    fn may_found(&self, op: &WriteOp) -> Result<(), Refusal> {
-        if !self.founds || !matches!(op, WriteOp::Admit(_)) {
+    /// Whether a write may make a group, if it would, and from where that comes.
+    fn may_found(&self, op: &mut WriteOp) -> Result<(), Refusal> {
+        let WriteOp::Admit(admit) = op else {
+            return Ok(());
+        };
+        if !self.founds {
             return Ok(());
         }
+        admit.origin = self.who.address.map(|address| address.origin(&self.relay.origin_key));
         let now = self.relay.clock.now().mono;
         let taken = self.relay.rations.take(self.who.address, Ration::NewGroup, now);
         taken.map_err(|wait| Refusal::NewGroupsRationed { wait })
@@ -353,8 +382,12 @@ impl Connection {
         let mut held = self.input.split(bytes);
         if let Err(missing) = self.relay.input.fit(&mut held, bytes) {
             let more = timeout(STUCK, self.relay.input.take(missing)).await;
-            held.add(more.map_err(|_| Over)?);
+            let Ok(more) = more else {
+                return self.give_up().await.and(Err(Over));
+            };
+            held.add(more);
         }
+        self.input_since = None;
         Ok(held)
     }
 
@@ -362,12 +395,19 @@ impl Connection {
         if let ReadOp::Pull(page) = &op {
             // Who waits for a share holds none: else all could wait for each other.
             self.flush().await?;
-            self.page = Share::default();
-            let share = timeout(STUCK, self.relay.output.take(page.max_bytes)).await;
-            self.page = share.map_err(|_| Over)?;
+            (self.page, self.page_since) = (Share::default(), None);
+            let Ok(share) = timeout(STUCK, self.relay.output.take(page.max_bytes)).await else {
+                return self.give_up().await;
+            };
+            (self.page, self.page_since) = (share, Some(Instant::now()));
         }
         let reply = match self.relay.store.read(&op).await {
             Ok(mut result) => {
+                if let ReadResult::Page(page) = &result {
+                    let bytes = |blob: &StoredBlob| blob.payload.as_ref().map_or(0, Vec::len);
+                    let bytes = page.blobs.iter().map(|blob| bytes(blob) + PullPage::BLOB_OVERHEAD).sum();
+                    let _ = self.relay.output.fit(&mut self.page, bytes);
+                }
                 let now = self.relay.clock.now();
                 self.relay.fanout.mark_online(&op, &mut result, now);
                 self.founds = matches!(result, ReadResult::KeyLog(None));
@@ -386,17 +426,38 @@ impl Connection {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Over> {
-        match timeout(STUCK, self.sink.feed(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Over),
-        }
+        let called_back = called_back(&self.relay.output, self.page_since);
+        taken(self.sink.feed(message), called_back).await
     }
 
     async fn flush(&mut self) -> Result<(), Over> {
-        match timeout(STUCK, self.sink.flush()).await {
+        let called_back = called_back(&self.relay.output, self.page_since);
+        taken(self.sink.flush(), called_back).await
+    }
+}
+
+/// Waits until the peer has taken something, as long as it may take.
+async fn taken(
+    sending: impl Future<Output = Result<(), axum::Error>>,
+    called_back: impl Future<Output = ()>,
+) -> Result<(), Over> {
+    tokio::select! {
+        sent = timeout(STUCK, sending) => match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Over),
+        },
+        () = called_back => Err(Over),
+    }
+}
+
+/// Waits until a share that is held has to go to others; for ever, if none is.
+async fn called_back(budget: &Budget, since: Option<Instant>) {
+    match since {
+        Some(since) => {
+            sleep_until(since + GRACE).await;
+            budget.short().await;
         }
+        None => std::future::pending().await,
     }
 }
 

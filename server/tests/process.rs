@@ -143,10 +143,12 @@ async fn the_environment_of_a_cluster_is_no_obstacle_and_a_token_may_be_digits()
     assert!(matches!(client.request(hello).await, Message::Welcome(_)));
 }
 
-#[test]
-fn a_second_relay_and_an_unknown_setting_are_plain_errors() {
+#[tokio::test]
+async fn a_second_relay_and_an_unknown_setting_are_plain_errors() {
     let folder = TempDir::new().unwrap();
     let first = Program::on(&folder);
+    // It says where it listens before it has the database.
+    Client::join(first.addr, 1, &Group::new(1)).await;
     let fails = |args: &[&str]| {
         let mut command = command();
         command.args(["--bind", "127.0.0.1:0"]).args(args).stderr(Stdio::piped());

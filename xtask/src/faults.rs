@@ -10,8 +10,8 @@ use crate::run::{cargo, line};
 
 /// The kind that is a program of its own: the real SQLite on a disk that loses what was not made durable.
 const POWER: &str = "power";
-/// Power cuts for each kill.
-const CUTS: u64 = 20;
+/// Power cuts for each kill, half of them under the relay's database and half under the client's.
+const CUTS: u64 = 40;
 
 /// How much of it.
 #[derive(Debug, clap::Args)]

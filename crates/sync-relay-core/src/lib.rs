@@ -42,7 +42,7 @@ pub mod store;
 
 pub use bucket::Bucket;
 pub use hub::{Delivery, Ending, Hub, Registration, SessionNo};
-pub use policy::{GroupCreation, Policy};
+pub use policy::{GroupCreation, Policy, StoredBytes};
 pub use session::{Output, RelayIdentity, Session};
 pub use store::{
     Committed, OpId, Payload, ReadOp, ReadResult, Refusal, Store, StoreError, StoreReply, WriteOp,

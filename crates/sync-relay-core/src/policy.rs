@@ -21,6 +21,9 @@ pub struct Policy {
     pub default_ttl: u32,
     /// Most groups.
     pub max_groups: u64,
+    /// Of the room for groups and for bytes, the part that groups of one [`Origin`](crate::store::Origin) may
+    /// take, in percent; 100: all of it.
+    pub origin_share: u8,
     /// Most devices of one group that are not removed.
     pub max_devices_per_group: u64,
     /// A device that was not heard of for so long is not waited for any more.
@@ -39,6 +42,7 @@ impl Default for Policy {
             max_db_size: 1 << 30,
             default_ttl: 7 * 24 * 60 * 60,
             max_groups: 1000,
+            origin_share: 25,
             max_devices_per_group: 100,
             device_expiry: Duration::from_secs(90 * 24 * 60 * 60),
             messages_per_minute: 100,
@@ -53,6 +57,22 @@ impl Policy {
         self.max_blob_size as usize + ENVELOPE_OVERHEAD
     }
 
+    /// Most groups of one origin.
+    pub fn max_origin_groups(&self) -> u64 {
+        self.share(self.max_groups)
+    }
+
+    /// By how many bytes a group, or all of its origin, would be over its bound with so many more.
+    pub(crate) fn excess(&self, stored: &StoredBytes, added: u64) -> u64 {
+        let of_group = (stored.group + added).saturating_sub(self.max_group_storage);
+        let most = self.share(self.max_db_size);
+        of_group.max(stored.origin.map_or(0, |origin| (origin + added).saturating_sub(most)))
+    }
+
+    fn share(&self, all: u64) -> u64 {
+        (u128::from(all) * u128::from(self.origin_share) / 100) as u64
+    }
+
     /// When a blob stored at `now` may be dropped; never if `None`.
     pub fn expiry(&self, ttl: Option<u32>, now: UnixMs) -> Option<UnixMs> {
         match ttl.unwrap_or(self.default_ttl) {
@@ -60,6 +80,15 @@ impl Policy {
             seconds => Some(now.plus(Duration::from_secs(seconds.into()))),
         }
     }
+}
+
+/// What blobs count for, in bytes; see [`NewBlob::cost`](crate::store::NewBlob::cost).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoredBytes {
+    /// Those of the group.
+    pub group: u64,
+    /// Those of all groups of its origin, if it has one.
+    pub origin: Option<u64>,
 }
 
 /// Who may make a group.
@@ -106,6 +135,17 @@ mod tests {
         assert_eq!(policy.expiry(None, UnixMs(5)), Some(UnixMs(60_005)));
         assert_eq!(policy.expiry(Some(1), UnixMs(5)), Some(UnixMs(1005)));
         assert_eq!(policy.expiry(Some(0), UnixMs(5)), None);
+    }
+
+    #[test]
+    fn a_group_and_its_origin_have_their_bounds() {
+        let policy = Policy { max_group_storage: 100, max_db_size: 1000, ..Policy::default() };
+        let excess = |group, origin| policy.excess(&StoredBytes { group, origin }, 10);
+        assert_eq!((excess(90, None), excess(91, None)), (0, 1));
+        assert_eq!((excess(0, Some(240)), excess(0, Some(242)), excess(95, Some(242))), (0, 2, 5));
+        assert_eq!(policy.max_origin_groups(), 250);
+        let alone = Policy { origin_share: 100, max_groups: u64::MAX, ..policy };
+        assert_eq!(alone.max_origin_groups(), u64::MAX);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub use read::{Backlog, PullPage, ReadOp, ReadResult, Stats};
 pub use refusal::Refusal;
 pub use write::{
     Acknowledge, Admit, Admitted, Chore, Cleaned, Cleanup, DeleteOp, Deleted, GroupDeleteOp, LeaveOp,
-    NewBlob, Placed, PushOp, Pushed, RotateOp, Rotated, Seen, WriteOp, WriteResult,
+    NewBlob, Origin, Placed, PushOp, Pushed, RotateOp, Rotated, Seen, WriteOp, WriteResult,
 };
 
 use core::future::Future;

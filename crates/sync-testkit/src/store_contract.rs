@@ -13,15 +13,16 @@ use core::future::Future;
 
 use sync_relay_core::Policy;
 use sync_relay_core::store::{
-    Admit, Backlog, InviteStatus, NewBlob, PullPage, PushOp, ReadOp, ReadResult, Refusal, Seen, Stats, Store,
-    WriteOp, WriteResult,
+    Admit, Backlog, InviteStatus, NewBlob, Origin, PullPage, PushOp, ReadOp, ReadResult, Refusal, Seen,
+    Stats, Store, WriteOp, WriteResult,
 };
 use sync_types::limits::MAX_INLINE_NOTIFY;
 use sync_types::{AuthKey, Cursor, DeviceId, Epoch, KeyLink, KeyLog, StoreId, UnixMs};
 
+use members::group_delete;
 use tools::{
-    GROUP, OTHER, TOKEN, ack, acked, admit, apply, backlog, blob, come, cursor, cursors, device, devices,
-    genesis, group, invite, leave, log, page, pair, placed, push, push_in, stats, status, write,
+    GROUP, OTHER, TOKEN, ack, acked, admit, apply, backlog, blob, clean_up, come, cursor, cursors, device,
+    devices, genesis, group, invite, leave, log, page, pair, placed, push, push_in, stats, status, write,
 };
 
 /// Makes the stores to be tested.
@@ -50,6 +51,7 @@ pub async fn run_all<F: Fixture>(fixture: &F) {
     acknowledgements_move_forward_only(fixture).await;
     hello_acknowledges_only_under_the_same_store(fixture).await;
     groups_are_made_within_limits(fixture).await;
+    what_groups_of_one_origin_take_is_bounded(fixture).await;
     epochs_are_checked_in_the_transaction(fixture).await;
     a_full_group_makes_room_only_of_what_everyone_has(fixture).await;
     a_full_store_refuses(fixture).await;
@@ -209,6 +211,51 @@ async fn groups_are_made_within_limits<F: Fixture>(fixture: &F) {
     assert!(come(&store, admit(GROUP, 3)).await.is_ok(), "in the place of one that left");
 }
 
+async fn what_groups_of_one_origin_take_is_bounded<F: Fixture>(fixture: &F) {
+    // Of the 16 groups 4, of the 4 MiB one.
+    let policy = Policy { max_groups: 16, max_db_size: 4 << 20, ..Policy::default() };
+    let store = fixture.fresh(policy).await;
+    let from = |group_no, origin: u8| Admit { origin: Some(Origin(origin)), ..admit(group_no, 1) };
+    for group_no in 1..=4 {
+        come(&store, from(group_no, 7)).await.expect("one of four");
+    }
+    assert_eq!(come(&store, from(5, 7)).await, Err(Refusal::OriginFull));
+    come(&store, from(1, 7)).await.expect("it is there");
+    come(&store, from(5, 9)).await.expect("from elsewhere");
+    come(&store, admit(6, 1)).await.expect("from nowhere");
+
+    let large = |group_no, n| push_in(group_no, 1, vec![blob(n, &vec![0; 400 * 1024])]);
+    let batch = [1, 2].map(|group_no| WriteOp::Push(large(group_no, 1)));
+    assert_eq!(cursors(apply(&store, &batch).await), [1, 1]);
+    let store = fixture.reopen(store).await;
+    let full = Refusal::GroupFull { held_by: None };
+    assert_eq!(
+        write(&store, WriteOp::Push(large(3, 1))).await,
+        Err(full),
+        "there is nothing of its own to go"
+    );
+    let held = Refusal::GroupFull { held_by: Some(device(1)) };
+    assert_eq!(write(&store, WriteOp::Push(large(1, 2))).await, Err(held));
+    for group_no in [5, 6] {
+        let others = WriteOp::Push(large(group_no, 1));
+        assert_eq!(cursors(vec![write(&store, others).await]), [1], "what is not of it goes on");
+    }
+    // A group makes room for itself, and no other.
+    apply(&store, &[ack(1, 1)]).await;
+    let batch = [large(3, 1), large(1, 2), large(3, 1)].map(WriteOp::Push);
+    let outcomes = apply(&store, &batch).await;
+    assert_eq!((&outcomes[0], &outcomes[2]), (&Err(full), &Err(full)));
+    assert_eq!(cursors(vec![outcomes[1].clone()]), [2]);
+
+    // What is gone does not count.
+    assert_eq!(write(&store, group_delete(2, 1, 0)).await, Ok(WriteResult::GroupDeleted));
+    come(&store, from(7, 7)).await.expect("in its place");
+    assert_eq!(come(&store, from(8, 7)).await, Err(Refusal::OriginFull));
+    clean_up(&store, UnixMs(300)).await;
+    assert_eq!(cursors(vec![write(&store, WriteOp::Push(large(3, 1))).await]), [1]);
+    assert_eq!(come(&store, from(8, 7)).await, Err(Refusal::OriginFull));
+}
+
 async fn epochs_are_checked_in_the_transaction<F: Fixture>(fixture: &F) {
     let store = pair(fixture, Policy::default()).await;
     apply(&store, &[push(1, b"a")]).await;
@@ -261,6 +308,9 @@ async fn a_full_group_makes_room_only_of_what_everyone_has<F: Fixture>(fixture: 
     apply(&store, &[WriteOp::Push(push_in(GROUP, 1, vec![for_ever]))]).await;
     apply(&store, &[ack(1, 1), ack(2, 1)]).await;
     let full = Refusal::GroupFull { held_by: None };
+    assert_eq!(write(&store, push(2, b"1234")).await, Err(full));
+    // Nor is a device to blame that has yet to acknowledge it.
+    come(&store, admit(GROUP, 3)).await.expect("a new device");
     assert_eq!(write(&store, push(2, b"1234")).await, Err(full));
 }
 

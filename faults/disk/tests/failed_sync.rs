@@ -28,6 +28,7 @@ fn admit() -> WriteOp {
         last_cursor: Cursor::ZERO,
         store_id: StoreId::NONE,
         may_create: true,
+        origin: None,
         now: UnixMs(0),
     })
 }

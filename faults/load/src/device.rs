@@ -42,6 +42,8 @@ enum Ask {
 pub(crate) struct Place {
     pub(crate) relay: std::net::SocketAddr,
     pub(crate) from: IpAddr,
+    /// What the system takes in for it before it is read, in bytes, if not as much as it likes.
+    pub(crate) window: Option<u32>,
 }
 
 /// A device that runs until it is dropped.
@@ -251,6 +253,9 @@ pub(crate) async fn dial(place: Place) -> Result<TcpStream> {
         tokio::net::TcpSocket::new_v6()
     }?;
     socket.bind((place.from, 0).into())?;
+    if let Some(bytes) = place.window {
+        socket.set_recv_buffer_size(bytes)?;
+    }
     Ok(socket.connect(place.relay).await?)
 }
 

@@ -79,7 +79,7 @@ impl Proxy {
     }
 
     fn client(&self, n: u8) -> Place {
-        Place { relay: self.addr, from: IpAddr::V4(Ipv4Addr::new(127, 0, 0, n)) }
+        Place { relay: self.addr, from: IpAddr::V4(Ipv4Addr::new(127, 0, 0, n)), window: None }
     }
 }
 

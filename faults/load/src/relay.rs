@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 pub(crate) struct Relay {
@@ -40,6 +41,16 @@ impl Relay {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024)
+    }
+
+    /// Members that are connected, by its own account.
+    pub(crate) async fn connections(&self) -> Result<usize> {
+        let mut stream = TcpStream::connect(self.addr).await?;
+        stream.write_all(b"GET /health HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (_, rest) = answer.split_once("\"connections\":").context("no count of connections")?;
+        Ok(rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?)
     }
 
     /// The database with its log, in bytes.

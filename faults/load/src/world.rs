@@ -26,7 +26,7 @@ pub(crate) fn roomy() -> Vec<(&'static str, String)> {
 
 /// On this machine, as most are.
 pub(crate) fn here(relay: SocketAddr) -> Place {
-    Place { relay, from: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+    Place { relay, from: IpAddr::V4(Ipv4Addr::LOCALHOST), window: None }
 }
 
 /// A group of so many devices, all of them connected.

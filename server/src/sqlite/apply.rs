@@ -14,11 +14,11 @@ mod testing;
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{Connection, SqliteConnection};
-use sync_relay_core::Policy;
 use sync_relay_core::decide::{DeviceFacts, Known, PushFacts, Standing, acknowledged, plan_push};
 use sync_relay_core::store::{
     Acknowledge, NewBlob, PushOp, Pushed, Seen, WriteOp, WriteOutcome, WriteResult,
 };
+use sync_relay_core::{Policy, StoredBytes};
 use sync_types::{BlobId, Cursor, DeviceId, Epoch, GroupId, StoreId, UnixMs};
 
 use super::SqliteStore;
@@ -47,12 +47,15 @@ impl SqliteStore {
 
 /// A group's number in the database.
 type GroupNo = i64;
+/// An origin's.
+type OriginNo = i64;
 
 struct Group {
     no: GroupNo,
     epoch: Epoch,
     max_cursor: Cursor,
     stored_bytes: u64,
+    origin: Option<OriginNo>,
 }
 
 struct Device {
@@ -85,6 +88,8 @@ struct Work<'c> {
     groups: HashMap<GroupId, Group>,
     devices: HashMap<(GroupNo, DeviceId), Device>,
     known: HashMap<GroupNo, HashMap<BlobId, Known>>,
+    /// What all groups of an origin take, in bytes.
+    origins: HashMap<OriginNo, u64>,
     used_bytes: u64,
     new_blobs: Vec<NewRow>,
     changed_groups: BTreeSet<GroupId>,
@@ -103,6 +108,7 @@ impl<'c> Work<'c> {
             groups: HashMap::new(),
             devices: HashMap::new(),
             known: HashMap::new(),
+            origins: HashMap::new(),
             used_bytes: 0,
             new_blobs: Vec::new(),
             changed_groups: BTreeSet::new(),
@@ -136,7 +142,7 @@ impl<'c> Work<'c> {
             let facts = group.map(|group| PushFacts {
                 epoch: group.epoch,
                 max_cursor: group.max_cursor,
-                stored_bytes: group.stored_bytes,
+                stored: self.stored(group),
                 sender: device.map(|device| device.standing),
                 used_bytes: self.used_bytes,
             });
@@ -169,10 +175,18 @@ impl<'c> Work<'c> {
         {
             group.max_cursor = plan.max_cursor;
             group.stored_bytes += plan.added;
+            if let Some(bytes) = group.origin.and_then(|origin| self.origins.get_mut(&origin)) {
+                *bytes += plan.added;
+            }
             self.used_bytes += plan.added;
             self.changed_groups.insert(op.group);
         }
         Ok(Ok(WriteResult::Pushed(Pushed { placed: plan.placed })))
+    }
+
+    fn stored(&self, group: &Group) -> StoredBytes {
+        let origin = group.origin.and_then(|origin| self.origins.get(&origin).copied());
+        StoredBytes { group: group.stored_bytes, origin }
     }
 
     fn acknowledge(&mut self, op: &Acknowledge) -> WriteResult {

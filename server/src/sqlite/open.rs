@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -143,6 +144,11 @@ impl SqliteStore {
             secret,
             _lock: lock,
         })
+    }
+
+    /// A key of the relay's own, by which it throws addresses into heaps.
+    pub(crate) fn origin_key(&self) -> [u8; 32] {
+        Sha256::new_with_prefix(b"sync-relay origin v1").chain_update(self.secret).finalize().into()
     }
 
     /// The store's id.

@@ -22,7 +22,7 @@ use super::failure::Failure;
 
 /// Bytes that must find room before a disk that was full counts as well.
 const ATTEMPT: i64 = 1 << 20;
-/// From the end of one attempt to the next.
+/// From the beginning of one attempt to the next.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl SqliteStore {
@@ -35,16 +35,18 @@ impl SqliteStore {
     }
 
     /// Whether what is pushed could be stored: when the last write or read has failed, by trying. Anybody may ask,
-    /// so it is tried once a second at most.
+    /// so it is tried once a second at most, and once at a time. Not to be dropped before it is ready: that costs the
+    /// connection.
     pub(crate) async fn can_write(&self) -> bool {
         if self.condition.is_well() {
             return true;
         }
-        let mut tried = self.tried.lock().await;
-        if tried.is_none_or(|at| at.elapsed() >= AGAIN) {
+        if let Ok(mut tried) = self.tried.try_lock()
+            && tried.is_none_or(|at| at.elapsed() >= AGAIN)
+        {
+            *tried = Some(Instant::now());
             // What comes of it is the condition's.
             let _ = self.try_to_write().await;
-            *tried = Some(Instant::now());
         }
         self.condition.is_well()
     }
@@ -125,10 +127,12 @@ mod tests {
     async fn whoever_asks_makes_no_more_than_one_attempt_a_second() {
         let folder = tempfile::TempDir::new().unwrap();
         let store = SqliteStore::open(&folder.path().join("relay.db"), Policy::default()).await.unwrap();
-        tokio::time::pause();
         let failure = sqlx::Error::WorkerCrashed;
         store.condition.fails(&failure);
         assert!(store.can_write().await, "it was tried, and works");
+        assert!(store.tried.lock().await.is_some());
+        tokio::time::pause();
+        *store.tried.lock().await = Some(Instant::now());
         store.condition.fails(&failure);
         assert!(!store.can_write().await, "not so soon after");
         tokio::time::advance(AGAIN).await;

@@ -202,6 +202,10 @@ impl Client {
         self.device.id()
     }
 
+    pub fn group_id(&self) -> GroupId {
+        self.group.id
+    }
+
     pub fn hello(&self) -> Hello {
         let proof = MembershipProof {
             handshake_hash: self.channel.handshake_hash(),

@@ -6,7 +6,8 @@ use super::device::{DeviceFacts, has_place};
 use crate::policy::Policy;
 use crate::store::{Admit, Refusal};
 
-/// Most devices that a group remembers as gone: a member could make and remove them without end.
+/// Most devices that a group remembers as gone, if it is to take another: a member could make and remove them
+/// without end.
 pub const MAX_GONE_DEVICES: u64 = 1_000;
 
 /// What the store has about a device that wants to come in.
@@ -22,6 +23,8 @@ pub struct AdmitFacts {
     pub device: Option<DeviceFacts>,
     /// How many groups there are. Read only when the group is not there.
     pub groups: u64,
+    /// How many of them have the origin that this one would have. Read only then.
+    pub origin_groups: u64,
     /// How many devices of the group are present. Read only when the device is not there.
     pub devices: u64,
     /// How many are not. Read only when the device is not there.
@@ -58,6 +61,9 @@ pub fn plan_admit(policy: &Policy, facts: &AdmitFacts, op: &Admit) -> Result<Adm
     }
     if new_group && facts.groups >= policy.max_groups {
         return Err(Refusal::TooManyGroups);
+    }
+    if new_group && op.origin.is_some() && facts.origin_groups >= policy.max_origin_groups() {
+        return Err(Refusal::OriginFull);
     }
     if op.epoch > epoch {
         return Err(Refusal::EpochUnknown);
@@ -117,6 +123,7 @@ mod tests {
 
     use super::super::device::Standing;
     use super::*;
+    use crate::store::Origin;
 
     const STORE: StoreId = StoreId([7; 16]);
 
@@ -143,6 +150,7 @@ mod tests {
             last_cursor: cursor(5),
             store_id: STORE,
             may_create: true,
+            origin: None,
             now: UnixMs(0),
         }
     }
@@ -154,6 +162,7 @@ mod tests {
             group: None,
             device: None,
             groups: 0,
+            origin_groups: 0,
             devices: 0,
             gone: 0,
         }
@@ -184,6 +193,12 @@ mod tests {
         assert_eq!(refusal(&nothing(), &denied), Refusal::CreationDenied);
         let full = AdmitFacts { groups: 1000, ..nothing() };
         assert_eq!(refusal(&full, &op()), Refusal::TooManyGroups);
+        let crowded = AdmitFacts { groups: 250, origin_groups: 250, ..nothing() };
+        let here = Admit { origin: Some(Origin(7)), ..op() };
+        assert_eq!(refusal(&crowded, &here), Refusal::OriginFull);
+        assert!(plan_admit(&Policy::default(), &crowded, &op()).is_ok(), "from nowhere in particular");
+        let back = AdmitFacts { origin_groups: 250, ..known(&[], 0) };
+        assert!(plan_admit(&Policy::default(), &back, &here).is_ok(), "it is there already");
     }
 
     #[test]

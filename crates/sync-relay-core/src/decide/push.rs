@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sync_types::{BlobHash, BlobId, Cursor, Epoch, UnixMs};
 
 use super::device::{Standing, may_write};
-use crate::policy::Policy;
+use crate::policy::{Policy, StoredBytes};
 use crate::store::{NewBlob, Placed, PushOp, Refusal};
 
 /// What the store has about a push.
@@ -15,8 +15,8 @@ pub struct PushFacts {
     pub epoch: Epoch,
     /// The group's newest cursor; counts on after the blobs are gone.
     pub max_cursor: Cursor,
-    /// What the group's blobs count for, in bytes; see [`NewBlob::cost`].
-    pub stored_bytes: u64,
+    /// What there is of the group.
+    pub stored: StoredBytes,
     /// How the sender stands; `None`: the group does not know it.
     pub sender: Option<Standing>,
     /// Bytes that the whole store has in use.
@@ -89,17 +89,12 @@ pub fn plan_push(
         if facts.used_bytes.saturating_add(added) > policy.max_db_size {
             return Err(Refusal::StoreFull);
         }
-        if added > policy.max_group_storage {
+        if policy.excess(&StoredBytes::default(), added) > 0 {
             return Err(Refusal::GroupFull { held_by: None });
         }
     }
-    let after = facts.stored_bytes.saturating_add(added);
-    Ok(PushPlan {
-        placed,
-        max_cursor,
-        added,
-        make_room: if added == 0 { 0 } else { after.saturating_sub(policy.max_group_storage) },
-    })
+    let make_room = if added == 0 { 0 } else { policy.excess(&facts.stored, added) };
+    Ok(PushPlan { placed, max_cursor, added, make_room })
 }
 
 #[cfg(test)]
@@ -128,7 +123,7 @@ mod tests {
         PushFacts {
             epoch: 1,
             max_cursor: Cursor::new(4).unwrap(),
-            stored_bytes: 290,
+            stored: StoredBytes { group: 290, origin: None },
             sender: Some(Standing::Present),
             used_bytes: 0,
         }
@@ -159,7 +154,8 @@ mod tests {
     #[test]
     fn a_retry_is_answered_whatever_else_has_changed() {
         let op = push(vec![blob(2, b"b")]);
-        let full = PushFacts { epoch: 9, sender: None, stored_bytes: 1000, used_bytes: u64::MAX, ..facts() };
+        let stored = StoredBytes { group: 1000, origin: Some(1 << 40) };
+        let full = PushFacts { epoch: 9, sender: None, stored, used_bytes: u64::MAX, ..facts() };
         let plan = plan_push(&policy(), Some(&full), &has(2, 3, b"b"), &op).unwrap();
         assert_eq!((plan.placed[0].cursor.get(), plan.added, plan.make_room), (3, 0, 0));
     }
@@ -195,6 +191,10 @@ mod tests {
         let op = push(vec![blob(1, &[0; 15])]);
         let plan = plan_push(&policy(), Some(&facts()), &HashMap::new(), &op).unwrap();
         assert_eq!(plan.make_room, 133);
+        let crowded = StoredBytes { group: 0, origin: Some(256 << 20) };
+        let crowded = PushFacts { stored: crowded, ..facts() };
+        let plan = plan_push(&policy(), Some(&crowded), &HashMap::new(), &op).unwrap();
+        assert_eq!(plan.make_room, 143, "all groups of its origin count");
         let empty = push((1..=3).map(|id| blob(id, b"")).collect());
         let refused = plan_push(&policy(), Some(&facts()), &HashMap::new(), &empty).unwrap_err();
         assert_eq!(refused, Refusal::GroupFull { held_by: None }, "blobs of nothing take room, too");

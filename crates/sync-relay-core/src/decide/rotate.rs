@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use sync_types::limits::MAX_KEY_LINKS;
 use sync_types::{Cursor, DeviceId, KeyLink, KeyLog};
 
+use super::admit::MAX_GONE_DEVICES;
 use super::device::{DeviceFacts, Standing, has_place};
 use super::push::Known;
-use crate::policy::Policy;
+use crate::policy::{Policy, StoredBytes};
 use crate::store::{NewBlob, Placed, Refusal, RotateOp};
 
 /// What the store has about a rotation.
@@ -21,6 +22,8 @@ pub struct RotateFacts {
     pub known: Option<Known>,
     /// Every device that the group has ever had.
     pub devices: BTreeMap<DeviceId, DeviceFacts>,
+    /// What there is of the group.
+    pub stored: StoredBytes,
     /// Bytes that the whole store has in use.
     pub used_bytes: u64,
 }
@@ -81,10 +84,18 @@ pub fn plan_rotate(
     } else {
         return Err(Refusal::EpochStale);
     };
+    let new = members.iter().filter(|device| !facts.devices.contains_key(device)).count();
+    if new > 0 && (facts.devices.len() + new) as u64 > policy.max_devices_per_group + MAX_GONE_DEVICES {
+        return Err(Refusal::TooManyDevices);
+    }
     let added = NewBlob::cost(op.blob.payload.len()) as u64;
-    // The group's own bound does not count: removing a device must be able to free a full group.
     if facts.used_bytes.saturating_add(added) > policy.max_db_size {
         return Err(Refusal::StoreFull);
+    }
+    // A full group has room for some rotations more: removing a device must be able to free it.
+    let more = (policy.max_group_storage / 4).max(NewBlob::cost(policy.max_blob_size as usize) as u64);
+    if policy.excess(&facts.stored, added) > more {
+        return Err(Refusal::GroupFull { held_by: None });
     }
     let placed = place(facts.max_cursor.next(), op.now, true);
     Ok(RotatePlan::Store(NewRotation { placed, link, members, removed, added }))

@@ -117,6 +117,7 @@ impl Session {
             last_cursor: hello.last_cursor,
             store_id: hello.store_id,
             may_create: self.relay.policy.group_creation.allows(token.as_ref().map(AccessToken::expose_str)),
+            origin: None,
             now: now.unix,
         };
         entry.step = Step::Admit(id);

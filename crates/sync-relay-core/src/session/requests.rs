@@ -29,6 +29,8 @@ pub(super) struct Member {
     /// Up to here the device was told of blobs.
     pub(super) told: Cursor,
     bucket: Arc<Bucket>,
+    /// Full pages up to here cost nothing.
+    given: Cursor,
     /// What the device last said of itself.
     status: u8,
     pub(super) queue: Queue,
@@ -37,7 +39,7 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(epoch: Epoch, inline: bool, told: Cursor, acked: Cursor, bucket: Arc<Bucket>) -> Self {
         let queue = Queue::new(acked);
-        Self { epoch, inline, told, bucket, status: HERE, queue }
+        Self { epoch, inline, told, bucket, given: Cursor::ZERO, status: HERE, queue }
     }
 }
 
@@ -242,7 +244,9 @@ impl Session {
                 self.send(ErrorBody::from(refusal), nonce, now);
             }
             (Underway::Pull { nonce, page }, StoreReply::Read(ReadResult::Page(response))) => {
-                if is_full(&response, &page) {
+                // Once each: who reads the same again pays for it.
+                if is_full(&response, &page) && page.after >= member.given {
+                    member.given = response.max_cursor;
                     member.bucket.give_back();
                 }
                 self.send(response, nonce, now);

@@ -13,6 +13,9 @@ pub enum Refusal {
     /// The relay has as many groups as it takes.
     #[error("the relay takes no more groups")]
     TooManyGroups,
+    /// Groups of its origin take as much as they may.
+    #[error("as many groups were made from this address as the relay takes from one")]
+    OriginFull,
     /// Too many new groups came from where this one would. Storage never says so; a driver may.
     #[error("too many new groups were made from this address")]
     NewGroupsRationed {
@@ -105,7 +108,9 @@ impl Refusal {
         match self {
             Self::CreationDenied => ErrorCode::GroupCreationDenied,
             Self::NewGroupsRationed { .. } => ErrorCode::RateLimited,
-            Self::TooManyGroups | Self::TooManyDevices | Self::TooManyRotations => ErrorCode::GroupLimit,
+            Self::TooManyGroups | Self::OriginFull | Self::TooManyDevices | Self::TooManyRotations => {
+                ErrorCode::GroupLimit
+            }
             Self::Unknown | Self::InviteNotFound => ErrorCode::NotFound,
             Self::Revoked => ErrorCode::DeviceRevoked,
             Self::Expired => ErrorCode::DeviceExpired,

@@ -92,9 +92,16 @@ pub struct Admit {
     pub store_id: StoreId,
     /// Whether the group may be made if it is not there.
     pub may_create: bool,
+    /// Where it would be made, as far as the driver knows and counts that.
+    pub origin: Option<Origin>,
     /// The time.
     pub now: UnixMs,
 }
+
+/// Where a group was made: one of 256 heaps into which a driver throws all addresses, by a key of its own. Enough
+/// to keep one address from taking all the room there is; too little for a store to tell who made which group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin(pub u8);
 
 /// One blob to store.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sync_relay_core::decide::{DeviceFacts, DoomedBlob, Known, Standing, everybody_has};
-use sync_relay_core::store::{Backlog, NewBlob, News, Payload, Placed, PullPage, Refusal};
+use sync_relay_core::store::{Backlog, NewBlob, News, Origin, Payload, Placed, PullPage, Refusal};
 use sync_types::limits::MAX_INLINE_NOTIFY;
 use sync_types::{
     BlobHash, BlobId, Cursor, DeviceId, DeviceRow, Epoch, KeyLog, PullResponse, Rotation, StoredBlob, UnixMs,
@@ -15,6 +15,7 @@ pub(super) struct Group {
     pub(super) max_cursor: Cursor,
     pub(super) oldest_cursor: Cursor,
     pub(super) stored_bytes: u64,
+    pub(super) origin: Option<Origin>,
     pub(super) devices: BTreeMap<DeviceId, Device>,
     pub(super) blobs: BTreeMap<Cursor, Blob>,
     places: HashMap<BlobId, Cursor>,
@@ -75,12 +76,13 @@ impl Blob {
 }
 
 impl Group {
-    pub(super) fn new(key_log: KeyLog) -> Self {
+    pub(super) fn new(key_log: KeyLog, origin: Option<Origin>) -> Self {
         Self {
             key_log,
             max_cursor: Cursor::ZERO,
             oldest_cursor: Cursor::ZERO.next(),
             stored_bytes: 0,
+            origin,
             devices: BTreeMap::new(),
             blobs: BTreeMap::new(),
             places: HashMap::new(),
@@ -154,7 +156,12 @@ impl Group {
     /// `bytes` are free.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), Refusal> {
         let slowest = self.present().min_by_key(|(_, device)| device.acked);
-        let held_by = slowest.filter(|(_, device)| device.acked < self.max_cursor).map(|(id, _)| *id);
+        // Only what it has yet to acknowledge is held up by it.
+        let waits = |device: &Device| {
+            let mut rest = self.blobs.range(device.acked.next()..);
+            rest.any(|(cursor, blob)| *cursor > device.acked && (blob.expires_at.is_some() || blob.marked))
+        };
+        let held_by = slowest.filter(|(_, device)| waits(device)).map(|(id, _)| *id);
         let acked = self.acked_by_all();
         let stubs = self.blobs.iter().filter(|(_, blob)| blob.payload.is_none());
         let everybodys = self.blobs.iter().filter(|(cursor, blob)| {

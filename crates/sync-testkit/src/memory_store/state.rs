@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sync_relay_core::Policy;
 use sync_relay_core::decide::{
     AdmitFacts, DeleteFacts, DeletePlan, InviteFacts, PushFacts, RotateFacts, RotatePlan, Standing,
     acknowledged, may_read, plan_admit, plan_delete, plan_group_delete, plan_leave, plan_push, plan_rotate,
 };
 use sync_relay_core::store::{
-    Acknowledge, Admit, Admitted, DeleteOp, Deleted, GroupDeleteOp, LeaveOp, PushOp, Pushed, ReadOp,
+    Acknowledge, Admit, Admitted, DeleteOp, Deleted, GroupDeleteOp, LeaveOp, Origin, PushOp, Pushed, ReadOp,
     ReadResult, Refusal, RotateOp, Rotated, Seen, Stats, WriteOp, WriteOutcome, WriteResult,
 };
+use sync_relay_core::{Policy, StoredBytes};
 use sync_types::{DeviceId, GroupId, StoreId, UnixMs};
 
 use super::Faults;
@@ -72,12 +72,13 @@ impl State {
             group: group.map(|group| (group.key_log.clone(), group.max_cursor)),
             device: device.map(Device::facts),
             groups: self.groups.len() as u64,
+            origin_groups: self.of_origin(op.origin).count() as u64,
             devices: present as u64,
             gone: group.map_or(0, |group| group.devices.len() - present) as u64,
         };
         let plan = plan_admit(policy, &facts, op)?;
         if let (true, Some(log)) = (plan.new_group, &plan.new_log) {
-            self.groups.insert(op.group, Group::new(log.clone()));
+            self.groups.insert(op.group, Group::new(log.clone(), op.origin));
         }
         let group = self.groups.get_mut(&op.group).ok_or(Refusal::Unknown)?;
         if let Some(log) = plan.new_log {
@@ -96,11 +97,12 @@ impl State {
 
     fn push(&mut self, op: &PushOp, policy: &Policy, faults: Faults) -> WriteOutcome {
         let used_bytes = self.used_bytes();
+        let stored = self.stored(&op.group);
         let group = self.groups.get_mut(&op.group);
         let facts = group.as_ref().map(|group| PushFacts {
             epoch: group.key_log.epoch(),
             max_cursor: group.max_cursor,
-            stored_bytes: group.stored_bytes,
+            stored,
             sender: group.standing(&op.device),
             used_bytes,
         });
@@ -141,12 +143,14 @@ impl State {
 
     fn rotate(&mut self, op: &RotateOp, policy: &Policy) -> WriteOutcome {
         let used_bytes = self.used_bytes();
+        let stored = self.stored(&op.group);
         let group = self.groups.get_mut(&op.group);
         let facts = group.as_ref().map(|group| RotateFacts {
             key_log: group.key_log.clone(),
             max_cursor: group.max_cursor,
             known: group.known([op.blob.blob_id]).remove(&op.blob.blob_id),
             devices: group.devices.iter().map(|(id, device)| (*id, device.facts())).collect(),
+            stored,
             used_bytes,
         });
         let epoch = op.rotation.epoch;
@@ -215,6 +219,18 @@ impl State {
         self.groups.remove(&op.group);
         self.tombstones.insert(op.group, until);
         Ok(WriteResult::GroupDeleted)
+    }
+
+    fn of_origin(&self, origin: Option<Origin>) -> impl Iterator<Item = &Group> {
+        self.groups.values().filter(move |group| origin.is_some() && group.origin == origin)
+    }
+
+    fn stored(&self, id: &GroupId) -> StoredBytes {
+        let Some(group) = self.groups.get(id) else {
+            return StoredBytes::default();
+        };
+        let all = || self.of_origin(group.origin).map(|group| group.stored_bytes).sum();
+        StoredBytes { group: group.stored_bytes, origin: group.origin.map(|_| all()) }
     }
 
     fn used_bytes(&self) -> u64 {

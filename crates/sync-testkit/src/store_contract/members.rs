@@ -15,7 +15,7 @@ use super::{Fixture, room};
 
 const NINETY_DAYS: u64 = 90 * 24 * 60 * 60 * 1000;
 
-fn group_delete(group_no: u8, device_no: u8, epoch: u32) -> WriteOp {
+pub(super) fn group_delete(group_no: u8, device_no: u8, epoch: u32) -> WriteOp {
     WriteOp::GroupDelete(GroupDeleteOp {
         group: group(group_no),
         device: device(device_no),

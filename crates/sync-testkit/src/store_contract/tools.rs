@@ -64,6 +64,7 @@ pub(super) fn admit(group_no: u8, device_no: u8) -> Admit {
         last_cursor: Cursor::ZERO,
         store_id: StoreId::NONE,
         may_create: true,
+        origin: None,
         now: UnixMs(10),
     }
 }

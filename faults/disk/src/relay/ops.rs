@@ -129,6 +129,7 @@ fn admit(model: &Model, number: u32, device: u8) -> WriteOp {
         last_cursor: Cursor::ZERO,
         store_id: StoreId::NONE,
         may_create: true,
+        origin: None,
         now: now(model),
     })
 }

@@ -56,6 +56,7 @@ impl Work<'_> {
             group: None,
             device: None,
             groups: 0,
+            origin_groups: 0,
             devices: 0,
             gone: 0,
         };
@@ -67,6 +68,11 @@ impl Work<'_> {
             facts.tombstone = until.map(time).transpose()?;
             let count = "SELECT count(*) FROM groups WHERE group_id IS NOT NULL";
             facts.groups = int(sqlx::query_scalar(count).fetch_one(&mut *self.db).await?, "count")?;
+            if let Some(origin) = op.origin {
+                let made = "SELECT groups FROM origins WHERE origin = ?";
+                let made = sqlx::query_scalar(made).bind(i64::from(origin.0)).fetch_one(&mut *self.db);
+                facts.origin_groups = int(made.await?, "groups")?;
+            }
             return Ok(facts);
         };
         let log: Vec<u8> = sqlx::query_scalar("SELECT key_log FROM groups WHERE group_no = ?")
@@ -86,19 +92,21 @@ impl Work<'_> {
     }
 
     async fn keep_log(&mut self, op: &Admit, log: &KeyLog, new_group: bool) -> Result<(), sqlx::Error> {
+        let origin = op.origin.map(|origin| i64::from(origin.0));
         let sql = if new_group {
-            "INSERT INTO groups (epoch, key_log, group_id, created_at) VALUES (?, ?, ?, ?) RETURNING group_no"
+            "INSERT INTO groups (epoch, key_log, group_id, created_at, origin) VALUES (?, ?, ?, ?, ?)
+             RETURNING group_no"
         } else {
             "UPDATE groups SET epoch = ?, key_log = ? WHERE group_id = ? RETURNING group_no"
         };
         let mut query =
             sqlx::query(sql).bind(i64::from(log.epoch())).bind(wire::encode(log)).bind(op.group.0.as_slice());
         if new_group {
-            query = query.bind(sql_time(op.now));
+            query = query.bind(sql_time(op.now)).bind(origin);
         }
         let no = query.fetch_one(&mut *self.db).await?.try_get(0)?;
-        let fresh = || Group { no, epoch: 0, max_cursor: Cursor::ZERO, stored_bytes: 0 };
+        let fresh = || Group { no, epoch: 0, max_cursor: Cursor::ZERO, stored_bytes: 0, origin };
         self.groups.entry(op.group).or_insert_with(fresh).epoch = log.epoch();
-        Ok(())
+        self.load_origins().await
     }
 }

@@ -29,6 +29,12 @@ struct Slowest {
     acked: Cursor,
 }
 
+/// Whether there is anything of `?1` after `?2` that goes, or may go, once every device has it.
+const WAITING: &str = "SELECT EXISTS (
+        SELECT 1 FROM blobs WHERE group_no = ?1 AND cursor > ?2 AND expires_at IS NOT NULL
+    ) OR EXISTS (
+        SELECT 1 FROM blobs WHERE group_no = ?1 AND cursor > ?2 AND (payload IS NULL OR marked = 1) AND marked = 1
+    )";
 /// Blobs that may go for room, the oldest first: of `?1` after `?2`, up to `?3`.
 const STUBS: &str = "SELECT id, blob_id, 0, cursor FROM blobs
     WHERE group_no = ?1 AND cursor > ?2 AND cursor <= ?3
@@ -80,7 +86,10 @@ impl Work<'_> {
             }
         }
         if free < wanted {
-            let held_by = slowest.filter(|slowest| slowest.acked < max_cursor).map(|slowest| slowest.device);
+            let held_by = match slowest {
+                Some(slowest) if self.waits_for(group_no, slowest.acked).await? => Some(slowest.device),
+                Some(_) | None => None,
+            };
             return Ok(Err(Refusal::GroupFull { held_by }));
         }
         self.erase(group_no, &going).await?;
@@ -95,12 +104,20 @@ impl Work<'_> {
         Ok(Ok(()))
     }
 
+    async fn waits_for(&mut self, group_no: GroupNo, acked: Cursor) -> Result<bool, sqlx::Error> {
+        let waiting = sqlx::query_scalar(WAITING).bind(group_no).bind(sql_cursor(acked));
+        waiting.fetch_one(&mut *self.db).await
+    }
+
     /// What the rest of the batch should know of blobs that went.
     fn forget(&mut self, group: GroupId, blobs: &[BlobId], freed: u64) {
         let Some(group) = self.groups.get_mut(&group) else {
             return;
         };
         group.stored_bytes = group.stored_bytes.saturating_sub(freed);
+        if let Some(bytes) = group.origin.and_then(|origin| self.origins.get_mut(&origin)) {
+            *bytes = bytes.saturating_sub(freed);
+        }
         if let Some(known) = self.known.get_mut(&group.no) {
             for id in blobs {
                 known.remove(id);
@@ -214,5 +231,11 @@ mod tests {
             plan_of(STUBS).await,
             ["SEARCH blobs USING INDEX blobs_to_go (group_no=? AND cursor>? AND cursor<?)"]
         );
+        assert_eq!(
+            plan_of(EVERYBODYS).await,
+            ["SEARCH blobs USING INDEX blobs_for_room (group_no=? AND cursor>? AND cursor<?)"]
+        );
+        let waiting = plan_of(WAITING).await.join("; ");
+        assert!(!waiting.contains("SCAN blobs") && !waiting.contains("autoindex"), "{waiting}");
     }
 }

@@ -1,5 +1,6 @@
 //! What a batch will need, read at its start.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashSet};
 
 use sqlx::{Row, SqliteConnection};
@@ -8,7 +9,7 @@ use sync_relay_core::store::WriteOp;
 use sync_types::{BlobHash, BlobId, DeviceId, GroupId};
 
 use super::super::rows::{bytes, chunks, cursor, device_id, epoch, int, over_rows, standing, time};
-use super::{Device, Group, GroupNo, Work};
+use super::{Device, Group, GroupNo, OriginNo, Work};
 
 impl Work<'_> {
     pub(super) async fn load(&mut self, batch: &[WriteOp]) -> Result<(), sqlx::Error> {
@@ -30,6 +31,19 @@ impl Work<'_> {
         if !ids.is_empty() || rotates {
             self.load_known(&ids.into_iter().collect::<Vec<_>>()).await?;
             self.used_bytes = used_bytes(self.db).await?;
+            self.load_origins().await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what the origins of the groups take that it does not know of yet.
+    pub(super) async fn load_origins(&mut self) -> Result<(), sqlx::Error> {
+        let origins: BTreeSet<OriginNo> = self.groups.values().filter_map(|group| group.origin).collect();
+        for origin in origins {
+            if let Entry::Vacant(unknown) = self.origins.entry(origin) {
+                let bytes = sqlx::query_scalar("SELECT bytes FROM origins WHERE origin = ?").bind(origin);
+                unknown.insert(int(bytes.fetch_one(&mut *self.db).await?, "bytes")?);
+            }
         }
         Ok(())
     }
@@ -43,13 +57,14 @@ impl Work<'_> {
         self.groups.clear();
         self.devices.clear();
         self.known.clear();
+        self.origins.clear();
         self.load(rest).await
     }
 
     async fn load_groups(&mut self, groups: &[GroupId]) -> Result<(), sqlx::Error> {
         for chunk in chunks(groups) {
             let head = "WITH wanted (a) AS (VALUES";
-            let tail = ") SELECT group_id, group_no, epoch, max_cursor, stored_bytes
+            let tail = ") SELECT group_id, group_no, epoch, max_cursor, stored_bytes, origin
                          FROM wanted CROSS JOIN groups ON group_id = a";
             let mut query = sqlx::query(over_rows(head, 1, chunk.len(), tail));
             for group in chunk {
@@ -61,6 +76,7 @@ impl Work<'_> {
                     epoch: epoch(row.try_get(2)?)?,
                     max_cursor: cursor(row.try_get(3)?)?,
                     stored_bytes: int(row.try_get(4)?, "stored_bytes")?,
+                    origin: row.try_get(5)?,
                 };
                 let id = GroupId(bytes(row.try_get(0)?, "group_id")?);
                 self.groups.insert(id, group);

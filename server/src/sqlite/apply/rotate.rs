@@ -31,7 +31,7 @@ impl Work<'_> {
         let Some(group) = self.groups.get(&op.group) else {
             return Ok(None);
         };
-        let (no, max_cursor) = (group.no, group.max_cursor);
+        let (no, max_cursor, stored) = (group.no, group.max_cursor, self.stored(group));
         let log: Vec<u8> = sqlx::query_scalar("SELECT key_log FROM groups WHERE group_no = ?")
             .bind(no)
             .fetch_one(&mut *self.db)
@@ -49,6 +49,7 @@ impl Work<'_> {
             max_cursor,
             known,
             devices: self.all_devices(no).await?,
+            stored,
             used_bytes: self.used_bytes,
         }))
     }

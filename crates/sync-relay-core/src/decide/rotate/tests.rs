@@ -86,6 +86,7 @@ fn facts(rotations: &[&RotateOp]) -> RotateFacts {
         max_cursor: cursor(7),
         known: None,
         devices: [1, 2, 3].into_iter().map(|n| (device(n), member(epoch))).collect(),
+        stored: StoredBytes::default(),
         used_bytes: 0,
     }
 }
@@ -113,6 +114,44 @@ fn gone(standing: Standing) -> DeviceFacts {
 
 fn devices(ids: &[u8]) -> Vec<DeviceId> {
     ids.iter().map(|n| device(*n)).collect()
+}
+
+#[test]
+fn a_full_group_takes_some_rotations_more() {
+    let policy =
+        Policy { max_group_storage: 4000, max_db_size: 40_000, max_blob_size: 700, ..Policy::default() };
+    let op = rotate(1, &[ME, 2]);
+    let plan = |group, origin| {
+        let stored = StoredBytes { group, origin };
+        plan_rotate(&policy, Some(&RotateFacts { stored, ..facts(&[]) }), &op)
+    };
+    let room = 5000 - NewBlob::cost(op.blob.payload.len()) as u64;
+    assert!(plan(room, None).is_ok());
+    assert_eq!(plan(room + 1, None), Err(Refusal::GroupFull { held_by: None }));
+    assert!(plan(0, Some(6000 + room)).is_ok());
+    assert_eq!(plan(0, Some(6000 + room + 1)), Err(Refusal::GroupFull { held_by: None }));
+}
+
+#[test]
+fn a_group_does_not_remember_more_devices_for_being_told_of_them_by_rotations() {
+    let policy = Policy::default();
+    let most = policy.max_devices_per_group + MAX_GONE_DEVICES;
+    let mut worn = facts(&[]);
+    let others = (0_u16..).filter_map(|n| {
+        let mut id = [9; 32];
+        id[..2].copy_from_slice(&n.to_be_bytes());
+        DeviceId::from_bytes(id)
+    });
+    for id in others {
+        if worn.devices.len() as u64 == most - 1 {
+            break;
+        }
+        worn.devices.insert(id, gone(Standing::Removed));
+    }
+    assert!(plan(&worn, &rotate(1, &[ME, 2, 77])).is_ok());
+    let op = rotate(1, &[ME, 2, 77, 78]);
+    assert_eq!(plan(&worn, &op), Err(Refusal::TooManyDevices));
+    assert!(plan(&worn, &rotate(1, &[ME])).is_ok(), "whom it knows it can always remove");
 }
 
 #[test]

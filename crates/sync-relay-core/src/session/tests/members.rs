@@ -22,7 +22,7 @@ fn a_rotation_keeps_its_place_among_the_requests_and_is_answered_after_its_commi
     assert_eq!(bed.out(), ["PushAck 6", "RotateAck 1 7"]);
     bed.answer(6, written(WriteResult::Deleted(Deleted::Marked)));
     assert_eq!(bed.out(), ["DeleteAck 1", "read Pull"]);
-    bed.answer(7, page(false, 0));
+    bed.answer(7, page(false, 0, 0));
     bed.send(Delete { blob_id: BlobId([1; 16]) });
     bed.out();
     bed.answer(8, written(WriteResult::Deleted(Deleted::Gone)));

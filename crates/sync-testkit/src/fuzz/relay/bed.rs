@@ -149,6 +149,7 @@ impl Bed {
             last_cursor: Cursor::ZERO,
             store_id: StoreId::NONE,
             may_create: true,
+            origin: None,
             now,
         }));
         let payload = Payload::from(b"not yours".to_vec());

@@ -1,0 +1,124 @@
+//! What one address, or a crowd that takes nothing, leaves for the others.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::{Client, Group, Relay, error_code, open_socket_for, push, random, soon};
+use futures_util::SinkExt;
+use futures_util::future::join_all;
+use sync_relay::{ByteSize, Config};
+use sync_types::{Cursor, Envelope, ErrorCode, Nonce, Pull, Push, UnixMs};
+use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+const ADA: &str = "203.0.113.1";
+const BOB: &str = "203.0.113.2";
+
+/// Whether a device gets into a group that is not there yet.
+async fn founds(relay: &Relay, group: u8, from: &str) -> Result<Client, ErrorCode> {
+    let mut client = Client::over(open_socket_for(relay.addr, Some(from)).await, 1, &Group::new(group)).await;
+    let hello = client.hello();
+    let answer = client.request(hello).await;
+    error_code(&answer).map_or(Ok(client), Err)
+}
+
+/// A blob that never goes by itself.
+fn for_ever(id: u32, bytes: usize) -> Push {
+    Push { ttl: Some(0), ..push(id, vec![7; bytes]) }
+}
+
+#[tokio::test]
+async fn one_address_fills_neither_the_places_nor_the_database() {
+    let folder = TempDir::new().unwrap();
+    let mut config = Config::default();
+    config.groups.max_groups = 12;
+    config.limits.messages_per_minute = 10_000;
+    config.storage.max_db_size = ByteSize(16 << 20);
+    config.storage.max_group_storage = ByteSize(2 << 20);
+    let relay = Relay::start_with(&folder, config).await;
+    let mut adas = Vec::new();
+    for group in 1..=3 {
+        adas.push(founds(&relay, group, ADA).await.unwrap_or_else(|code| panic!("{code:?}")));
+    }
+    assert_eq!(founds(&relay, 4, ADA).await.err(), Some(ErrorCode::GroupLimit));
+    let mut bob = founds(&relay, 4, BOB).await.unwrap_or_else(|code| panic!("{code:?}"));
+
+    // Three groups of 2 MiB, of which their address may have 4.
+    let mut stored = 0;
+    for ada in &mut adas {
+        for id in 0.. {
+            let answer = ada.request(for_ever(id, 100_000)).await;
+            match error_code(&answer) {
+                None => stored += 100_000,
+                Some(code) => {
+                    assert_eq!(code, ErrorCode::GroupStorageFull);
+                    break;
+                }
+            }
+        }
+    }
+    assert!((3_900_000..=4 << 20).contains(&stored), "{stored}");
+    for id in 0..20 {
+        bob.push(id, vec![7; 100_000]).await;
+    }
+    relay.stop().await;
+}
+
+/// Begins to send what does not end.
+async fn stops_half_way(client: &mut Client) {
+    let push = push(1, vec![7; 1 << 20]);
+    let envelope = Envelope::seal(&push.into(), client.id(), client.group_id(), UnixMs(0), Nonce(random()));
+    let frames = client.channel.seal(&envelope).unwrap();
+    let all_but_the_last = frames.len() - 1;
+    for frame in frames.into_iter().take(all_but_the_last) {
+        client.socket.send(Frame::binary(frame)).await.unwrap();
+    }
+}
+
+async fn crowd(relay: &Relay, most: u8) -> Vec<Client> {
+    let group = Group::new(9);
+    let mut crowd = Vec::new();
+    for n in 1..=most {
+        crowd.push(Client::join(relay.addr, n, &group).await);
+    }
+    crowd
+}
+
+#[tokio::test]
+async fn who_stops_in_the_middle_of_a_push_gives_way_to_others() {
+    let folder = TempDir::new().unwrap();
+    let relay = Relay::start(&folder).await;
+    let mut crowd = crowd(&relay, 80).await;
+    join_all(crowd.iter_mut().map(stops_half_way)).await;
+    let mut member = Client::join(relay.addr, 1, &Group::new(1)).await;
+    member.push(1, vec![7; 1 << 20]).await;
+    // Those that had a share, and not those that waited for one.
+    let closed = soon(crowd[0].closed()).await;
+    assert_eq!(closed, ErrorCode::Unavailable.close_code());
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_for_pages_and_takes_none_gives_way_to_others() {
+    let folder = TempDir::new().unwrap();
+    let mut config = Config::default();
+    config.limits.messages_per_minute = 10_000;
+    let relay = Relay::start_with(&folder, config).await;
+    let mut crowd = crowd(&relay, 80).await;
+    for id in 0..20 {
+        crowd[0].push(id, vec![7; 1 << 20]).await;
+    }
+    // More than sockets hold for who does not read.
+    for client in &mut crowd {
+        for _ in 0..8 {
+            client.send(Pull { after_cursor: Cursor::ZERO, limit: 1000 }).await;
+        }
+    }
+    let group = Group::new(1);
+    let mut member = Client::join(relay.addr, 1, &group).await;
+    member.push(1, vec![7; 1 << 20]).await;
+    for _ in 0..20 {
+        assert_eq!(member.pull(0).await.blobs.len(), 1);
+    }
+    relay.stop().await;
+}
