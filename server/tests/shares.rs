@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Client, Group, Relay, error_code, http, open_socket_for, push, random, soon};
+use common::{Client, Group, Relay, error_code, open_socket_for, push, random, soon};
 use futures_util::{SinkExt, StreamExt};
 use sync_relay::{ByteSize, Config};
 use sync_types::{Cursor, Envelope, ErrorCode, Nonce, Pull, Push, UnixMs};
@@ -99,8 +99,6 @@ async fn who_stops_in_the_middle_of_a_push_gives_way_to_others() {
     let mut member = Client::join(relay.addr, 1, &Group::new(1)).await;
     // Waiting in vain would end in a refusal.
     member.push(1, vec![7; 1 << 20]).await;
-    let health = http(relay.addr, "GET", "/health", &[], "").await;
-    assert!(health.json()["connections"].as_u64().unwrap() <= 64, "somebody had to go");
     relay.stop().await;
 }
 
