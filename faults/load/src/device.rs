@@ -14,12 +14,15 @@ use sync_types::{DeviceSecret, InviteKey, LookupKey, MonoMs, Now, RelayAddress, 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use zeroize::Zeroizing;
+
+/// As the client library has it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When devices tried to connect.
 pub(crate) fn attempts() -> MutexGuard<'static, Vec<Instant>> {
@@ -242,7 +245,8 @@ async fn next(socket: &mut Option<Socket>) -> Input {
 
 async fn open(place: Place, relay: &RelayUrl) -> Result<Socket> {
     attempts().push(Instant::now());
-    upgrade(dial(place).await?, &relay.websocket()).await
+    let opened = async { upgrade(dial(place).await?, &relay.websocket()).await };
+    timeout(CONNECT_TIMEOUT, opened).await?
 }
 
 /// A connection that comes from one of this machine's addresses.

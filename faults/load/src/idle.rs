@@ -17,6 +17,8 @@ use crate::world::{all_hear, group, heard, here, roomy};
 const GROUP: usize = 50;
 /// How many groups are made at a time.
 const AT_ONCE: usize = 8;
+/// Most that the relay may hold for a session, in bytes.
+const MOST_EACH: u64 = 64 * 1024;
 /// In which all have to be back.
 const BACK: Duration = Duration::from_secs(60);
 
@@ -35,6 +37,7 @@ pub(crate) async fn run(program: &Path, sessions: usize) -> Result<()> {
     let bytes = relay.memory()?;
     let each = (bytes - empty) / (groups.len() * GROUP) as u64;
     println!("the relay holds {bytes} bytes, {empty} without them: {each} bytes for each session");
+    ensure!(each <= MOST_EACH, "that is more than {MOST_EACH}");
 
     // Whatever they have been told until now.
     for device in groups.iter_mut().flatten() {

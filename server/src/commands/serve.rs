@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use clap::Args;
 use sync_relay::{Config, Log, LogFormat};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::Settings;
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 4096;
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -28,7 +31,7 @@ pub(crate) async fn serve(serve: Serve) -> anyhow::Result<()> {
     }
     log(&config.log);
     let bind = config.server.bind;
-    let listener = TcpListener::bind(bind).await.with_context(|| format!("cannot listen on {bind}"))?;
+    let listener = listen(bind).with_context(|| format!("cannot listen on {bind}"))?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     announce(&config, &listener)?;
@@ -40,6 +43,14 @@ pub(crate) async fn serve(serve: Serve) -> anyhow::Result<()> {
     })
     .await?;
     Ok(())
+}
+
+/// Thousands of devices come back in the same second when the relay was away.
+fn listen(bind: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if bind.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(bind)?;
+    socket.listen(BACKLOG)
 }
 
 fn log(settings: &Log) {
