@@ -19,6 +19,8 @@ const GROUP: usize = 50;
 const AT_ONCE: usize = 8;
 /// Most that the relay may hold for a session, in bytes.
 const MOST_EACH: u64 = 64 * 1024;
+/// Most attempts to connect, for each that comes back.
+const ATTEMPTS: usize = 4;
 /// In which all have to be back.
 const BACK: Duration = Duration::from_secs(60);
 
@@ -72,6 +74,7 @@ pub(crate) async fn run(program: &Path, sessions: usize) -> Result<()> {
     }
     seconds.truncate(seconds.iter().rposition(|n| *n > 0).map_or(0, |at| at + 1));
     println!("{} attempts, by second: {seconds:?}", attempts.len());
+    ensure!(attempts.len() <= ATTEMPTS * back.len(), "that is more than {ATTEMPTS} for each");
     ensure!(last <= BACK, "that is more than {} s", BACK.as_secs());
 
     let missed = groups.iter_mut().zip(&pushes).map(async |(group, blob)| {

@@ -125,7 +125,8 @@ impl Forger {
     pub fn after(&self, entry: &StoredBlob) -> Place {
         let place = self.open(entry).expect("a blob that it can read").place;
         let prev = super::hash_of(entry);
-        Place { seq: place.seq + 1, prev, prev_expires: UnixMs(0), ..place }
+        // A forged place may be the last there is.
+        Place { seq: place.seq.wrapping_add(1), prev, prev_expires: UnixMs(0), ..place }
     }
 
     /// The first place of a chain of its own making.
