@@ -37,12 +37,13 @@ impl Address {
         }
     }
 
-    /// The heap of addresses that it belongs to, by a key without which nobody can tell.
+    /// The heap of addresses that it belongs to, by a key without which nobody can tell. Of IPv6 the first 48 bits
+    /// count: one site may have as many networks as there are heaps.
     pub(crate) fn origin(self, key: &[u8; 32]) -> Origin {
         let mut hash = Sha256::new_with_prefix(key);
         match self.0 {
             IpAddr::V4(ip) => hash.update(ip.octets()),
-            IpAddr::V6(ip) => hash.update(ip.octets()),
+            IpAddr::V6(ip) => hash.update((ip.to_bits() >> 80).to_be_bytes()),
         }
         Origin(hash.finalize()[0])
     }
@@ -197,7 +198,9 @@ mod tests {
         let all: std::collections::BTreeSet<_> = (0..10_000).map(|n| of(n, 1)).collect();
         assert_eq!(all.len(), 256);
         let v6 = |ip: &str| Address::of(ip.parse().unwrap()).origin(&[1; 32]);
-        assert_eq!(v6("2001:db8:1:2::1"), v6("2001:db8:1:2:ffff::9"));
+        assert_eq!(v6("2001:db8:1:2::1"), v6("2001:db8:1:ff02:ffff::9"));
+        let sites: std::collections::BTreeSet<_> = (1..9).map(|n| v6(&format!("2001:db8:{n}::1"))).collect();
+        assert!(sites.len() > 1);
     }
 
     #[test]

@@ -367,6 +367,9 @@ impl Config {
         if !(1..=100).contains(&self.limits.share_per_ip) {
             return value("limits.share_per_ip", "between 1 and 100");
         }
+        if self.policy().max_origin_bytes() < blob + (SEAL_OVERHEAD + NewBlob::OVERHEAD) as u64 {
+            return value("limits.share_per_ip", "a part of storage.max_db_size that one blob fits into");
+        }
         self.proxies()?;
         if self.server.public_url.as_ref().is_some_and(|url| url.parse::<RelayUrl>().is_err()) {
             return value("server.public_url", "an address such as https://relay.example");
@@ -512,6 +515,7 @@ mod tests {
             ("[server]\ntrusted_proxies = [\"localhost\"]\n", "trusted_proxies"),
             ("[limits]\nmax_strangers = 0\n", "limits.max_strangers"),
             ("[limits]\nshare_per_ip = 0\n", "limits.share_per_ip"),
+            ("[storage]\nmax_db_size = \"4MiB\"\n", "limits.share_per_ip"),
             ("[metrics]\ntoken = \"\"\n", "metrics.token"),
             ("[log]\nlevel = \"a=b=c\"\n", "log.level"),
             ("[log]\nformat = \"xml\"\n", "format"),

@@ -28,10 +28,8 @@ use crate::writer::Writer;
 const SESSIONS_END: Duration = Duration::from_secs(5);
 /// How long everything after that may take.
 const REST_ENDS: Duration = Duration::from_secs(2);
-/// Unstored input of all sessions together, in bytes.
-const MAX_INPUT: usize = 64 << 20;
-/// Unsent pages of all sessions together, in bytes.
-const MAX_OUTPUT: usize = 64 << 20;
+/// Unstored input of all sessions together, in bytes, and unsent pages; more where four of the largest are more.
+const MAX_HELD: usize = 64 << 20;
 
 /// Sockets at once on the listener for metrics.
 const METRICS_SOCKETS: u32 = 16;
@@ -145,6 +143,7 @@ async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let policy = config.policy();
+    let held = MAX_HELD.max(4 * policy.max_envelope());
     let metrics = Arc::new(Metrics::new().map_err(|error| ServeError::Counting(Box::new(error)))?);
     let for_metrics = match config.metrics.bind {
         Some(address) => {
@@ -185,8 +184,8 @@ async fn run(
         writer,
         fanout,
         clock,
-        input: Budget::of(MAX_INPUT),
-        output: Budget::of(MAX_OUTPUT),
+        input: Budget::of(held),
+        output: Budget::of(held),
         max_connections,
         places: Arc::clone(&places),
         proxies: Arc::clone(&proxies),

@@ -31,8 +31,11 @@ use crate::writer::Replies;
 
 /// Without progress for so long, a peer that does not take what is sent is dropped.
 const STUCK: Duration = Duration::from_secs(30);
-/// How long a peer may hold a share of what all sessions have without getting on, when others wait for one.
+/// How long a peer may hold a share of what all sessions have when others wait for one, and longer by what passes at
+/// the rate below.
 const GRACE: Duration = Duration::from_secs(5);
+/// Bytes in a millisecond: a megabit a second.
+const SLOWEST: usize = 128;
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
 /// How long a peer that has to make room may take to hear of it.
@@ -125,7 +128,7 @@ async fn run(relay: Arc<Relay>, socket: WebSocket, who: Who) {
         input: Share::default(),
         input_since: None,
         page: Share::default(),
-        page_since: None,
+        due: Due::default(),
         relay,
     };
     debug!("opened");
@@ -151,11 +154,18 @@ struct Connection {
     replies: Replies,
     /// Of the budget for input, for what storage does not have yet.
     input: Share,
-    /// Since when it has been held without anything of it going to storage.
+    /// Since when the peer has had it without anything of it going to storage.
     input_since: Option<Instant>,
     /// Of the budget for output, while a page is on its way.
     page: Share,
-    page_since: Option<Instant>,
+    due: Due,
+}
+
+/// When each share that is held has to go to others that wait for one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Due {
+    input: Option<Instant>,
+    page: Option<Instant>,
 }
 
 /// The connection is over, or the peer has stopped taking.
@@ -215,9 +225,12 @@ impl Connection {
         loop {
             self.carry_out().await?;
             let unstored = self.session.unstored();
-            let held = unstored - self.session.submitted();
-            let missing = relay.input.fit(&mut self.input, held).err();
+            let submitted = self.session.submitted();
+            let held = unstored - submitted;
+            let missing = relay.input.fit(&mut self.input, self.session.expected() - submitted).err();
             self.input_since = (held > 0).then(|| self.input_since.unwrap_or_else(Instant::now));
+            // Who waits is waited for by nobody.
+            self.due.input = self.input_since.filter(|_| missing.is_none()).map(|since| due(since, held));
             let starved = missing.map(|_| *starving_since.get_or_insert_with(Instant::now));
             starving_since = starved;
             let deadline = self.session.poll_timeout().map(|at| clock.instant(at));
@@ -239,13 +252,14 @@ impl Connection {
                     self.session.handle_stored(id, reply, clock.now());
                 }
                 () = self.seat.woken(), if self.session.wants_deliveries() => self.deliver().await?,
-                share = relay.input.take(missing.unwrap_or(0)), if missing.is_some() => self.input.add(share),
+                share = relay.input.take(missing.unwrap_or(0)), if missing.is_some() => {
+                    self.input.add(share);
+                    self.input_since = Some(Instant::now());
+                }
                 () = sleep_until(starved.unwrap_or(far) + STUCK), if starved.is_some() => {
                     return self.give_up().await;
                 }
-                () = called_back(&relay.input, self.input_since), if starved.is_none() => {
-                    return self.give_up().await;
-                }
+                () = called_back(&relay.input, self.due.input) => return self.give_up().await,
                 () = sleep_until(deadline.unwrap_or(far)), if deadline.is_some() => {
                     self.session.handle_timeout(clock.now());
                 }
@@ -334,8 +348,7 @@ impl Connection {
             }
         }
         if sent {
-            self.flush().await?;
-            (self.page, self.page_since) = (Share::default(), None);
+            self.hand_over_page().await?;
         }
         Ok(())
     }
@@ -368,10 +381,10 @@ impl Connection {
         let WriteOp::Admit(admit) = op else {
             return Ok(());
         };
+        admit.origin = self.who.address.map(|address| address.origin(&self.relay.origin_key));
         if !self.founds {
             return Ok(());
         }
-        admit.origin = self.who.address.map(|address| address.origin(&self.relay.origin_key));
         let now = self.relay.clock.now().mono;
         let taken = self.relay.rations.take(self.who.address, Ration::NewGroup, now);
         taken.map_err(|wait| Refusal::NewGroupsRationed { wait })
@@ -380,26 +393,33 @@ impl Connection {
     /// The share of a write that goes to storage, which may have it for longer than this session lives.
     async fn hand_over(&mut self, bytes: usize) -> Result<Share, Over> {
         let mut held = self.input.split(bytes);
+        (self.input_since, self.due.input) = (None, None);
         if let Err(missing) = self.relay.input.fit(&mut held, bytes) {
-            let more = timeout(STUCK, self.relay.input.take(missing)).await;
-            let Ok(more) = more else {
+            self.hand_over_page().await?;
+            let Ok(more) = timeout(STUCK, self.relay.input.take(missing)).await else {
                 return self.give_up().await.and(Err(Over));
             };
             held.add(more);
         }
-        self.input_since = None;
         Ok(held)
+    }
+
+    /// The peer takes what there is for it, to the last of it.
+    async fn hand_over_page(&mut self) -> Result<(), Over> {
+        self.flush().await?;
+        (self.page, self.due.page) = (Share::default(), None);
+        Ok(())
     }
 
     async fn read(&mut self, id: OpId, op: ReadOp) -> Result<(), Over> {
         if let ReadOp::Pull(page) = &op {
-            // Who waits for a share holds none: else all could wait for each other.
-            self.flush().await?;
-            (self.page, self.page_since) = (Share::default(), None);
-            let Ok(share) = timeout(STUCK, self.relay.output.take(page.max_bytes)).await else {
+            // Who waits for a share of it holds none: else all could wait for each other.
+            self.hand_over_page().await?;
+            let share = timeout(STUCK, self.relay.output.take(page.max_bytes));
+            let Ok(share) = unless_called_back(&self.relay, self.due, share).await? else {
                 return self.give_up().await;
             };
-            (self.page, self.page_since) = (share, Some(Instant::now()));
+            self.page = share;
         }
         let reply = match self.relay.store.read(&op).await {
             Ok(mut result) => {
@@ -407,6 +427,7 @@ impl Connection {
                     let bytes = |blob: &StoredBlob| blob.payload.as_ref().map_or(0, Vec::len);
                     let bytes = page.blobs.iter().map(|blob| bytes(blob) + PullPage::BLOB_OVERHEAD).sum();
                     let _ = self.relay.output.fit(&mut self.page, bytes);
+                    self.due.page = Some(due(Instant::now(), bytes));
                 }
                 let now = self.relay.clock.now();
                 self.relay.fanout.mark_online(&op, &mut result, now);
@@ -426,39 +447,52 @@ impl Connection {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Over> {
-        let called_back = called_back(&self.relay.output, self.page_since);
-        taken(self.sink.feed(message), called_back).await
+        taken(&self.relay, self.due, self.sink.feed(message)).await
     }
 
     async fn flush(&mut self) -> Result<(), Over> {
-        let called_back = called_back(&self.relay.output, self.page_since);
-        taken(self.sink.flush(), called_back).await
+        taken(&self.relay, self.due, self.sink.flush()).await
     }
 }
 
-/// Waits until the peer has taken something, as long as it may take.
+/// Waits until the peer has taken something, as long as that may take.
 async fn taken(
+    relay: &Relay,
+    due: Due,
     sending: impl Future<Output = Result<(), axum::Error>>,
-    called_back: impl Future<Output = ()>,
 ) -> Result<(), Over> {
-    tokio::select! {
-        sent = timeout(STUCK, sending) => match sent {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Over),
-        },
-        () = called_back => Err(Over),
+    match unless_called_back(relay, due, timeout(STUCK, sending)).await? {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Over),
     }
+}
+
+/// Waits for something, unless a share that is held meanwhile has to go to others.
+async fn unless_called_back<T>(relay: &Relay, due: Due, what: impl Future<Output = T>) -> Result<T, Over> {
+    tokio::select! {
+        done = what => return Ok(done),
+        () = called_back(&relay.input, due.input) => {}
+        () = called_back(&relay.output, due.page) => {}
+    }
+    debug!("gave way to others");
+    relay.metrics.refused(ErrorCode::Unavailable);
+    Err(Over)
 }
 
 /// Waits until a share that is held has to go to others; for ever, if none is.
-async fn called_back(budget: &Budget, since: Option<Instant>) {
-    match since {
-        Some(since) => {
-            sleep_until(since + GRACE).await;
+async fn called_back(budget: &Budget, due: Option<Instant>) {
+    match due {
+        Some(due) => {
+            sleep_until(due).await;
             budget.short().await;
         }
         None => std::future::pending().await,
     }
+}
+
+/// When a share of so many bytes has to go, that is held since then.
+fn due(since: Instant, bytes: usize) -> Instant {
+    since + GRACE + Duration::from_millis((bytes / SLOWEST) as u64)
 }
 
 /// Waits for the peer to close, too: what it has still sent would otherwise make the system throw away

@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Client, Group, Relay, error_code, open_socket_for, push, random, soon};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use sync_relay::{ByteSize, Config};
 use sync_types::{Cursor, Envelope, ErrorCode, Nonce, Pull, Push, UnixMs};
 use tempfile::TempDir;
@@ -42,7 +42,11 @@ async fn one_address_fills_neither_the_places_nor_the_database() {
         adas.push(founds(&relay, group, ADA).await.unwrap_or_else(|code| panic!("{code:?}")));
     }
     assert_eq!(founds(&relay, 4, ADA).await.err(), Some(ErrorCode::GroupLimit));
-    let mut bob = founds(&relay, 4, BOB).await.unwrap_or_else(|code| panic!("{code:?}"));
+    // One address in 256 shares its part with hers.
+    let mut bob = match founds(&relay, 4, BOB).await {
+        Ok(bob) => bob,
+        Err(_) => founds(&relay, 4, "203.0.113.3").await.unwrap_or_else(|code| panic!("{code:?}")),
+    };
 
     // Three groups of 2 MiB, of which their address may have 4.
     let mut stored = 0;
@@ -65,13 +69,13 @@ async fn one_address_fills_neither_the_places_nor_the_database() {
     relay.stop().await;
 }
 
-/// Begins to send what does not end, as so many frames, and waits until the relay has them.
-async fn stops_half_way(client: &mut Client, frames: usize) {
+/// Begins to send what does not end, and waits until the relay has it.
+async fn stops_half_way(client: &mut Client) {
     let push = push(1, vec![7; 1 << 20]);
     let envelope = Envelope::seal(&push.into(), client.id(), client.group_id(), UnixMs(0), Nonce(random()));
     let all = client.channel.seal(&envelope).unwrap();
-    assert!(frames < all.len());
-    for frame in all.into_iter().take(frames) {
+    let but_one = all.len() - 1;
+    for frame in all.into_iter().take(but_one) {
         client.socket.send(Frame::binary(frame)).await.unwrap();
     }
     client.socket.send(Frame::Ping(b"all".as_slice().into())).await.unwrap();
@@ -91,10 +95,10 @@ async fn crowd(relay: &Relay, most: u8) -> Vec<Client> {
 async fn who_stops_in_the_middle_of_a_push_gives_way_to_others() {
     let folder = TempDir::new().unwrap();
     let relay = Relay::start(&folder).await;
-    // All but half a megabyte of the 64 that there are.
-    let mut crowd = crowd(&relay, 64).await;
-    for (n, client) in crowd.iter_mut().enumerate() {
-        stops_half_way(client, if n == 0 { 8 } else { 16 }).await;
+    // Each of them has room for a whole envelope, of which 63 make the 64 MiB that there are.
+    let mut crowd = crowd(&relay, 63).await;
+    for client in &mut crowd {
+        stops_half_way(client).await;
     }
     let mut member = Client::join(relay.addr, 1, &Group::new(1)).await;
     // Waiting in vain would end in a refusal.
@@ -121,11 +125,19 @@ async fn who_asks_for_pages_and_takes_none_gives_way_to_others() {
     let group = Group::new(1);
     let mut member = Client::join(relay.addr, 1, &group).await;
     member.push(1, vec![7; 1 << 20]).await;
-    let start = Instant::now();
+    // Now and then they take something, so that nobody is dropped for taking nothing at all.
+    let crowd = tokio::spawn(async move {
+        let mut now_and_then = tokio::time::interval(Duration::from_secs(4));
+        loop {
+            now_and_then.tick().await;
+            for client in &mut crowd {
+                let _ = client.socket.next().now_or_never();
+            }
+        }
+    });
     for _ in 0..5 {
         assert_eq!(member.pull(0).await.blobs.len(), 1);
     }
-    // Long before anybody is dropped for taking nothing at all.
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    crowd.abort();
     relay.stop().await;
 }

@@ -59,14 +59,19 @@ impl Policy {
 
     /// Most groups of one origin.
     pub fn max_origin_groups(&self) -> u64 {
-        self.share(self.max_groups)
+        self.share(self.max_groups).max(1)
     }
 
     /// By how many bytes a group, or all of its origin, would be over its bound with so many more.
     pub(crate) fn excess(&self, stored: &StoredBytes, added: u64) -> u64 {
         let of_group = (stored.group + added).saturating_sub(self.max_group_storage);
-        let most = self.share(self.max_db_size);
+        let most = self.max_origin_bytes();
         of_group.max(stored.origin.map_or(0, |origin| (origin + added).saturating_sub(most)))
+    }
+
+    /// Most bytes of all groups of one origin.
+    pub fn max_origin_bytes(&self) -> u64 {
+        self.share(self.max_db_size)
     }
 
     fn share(&self, all: u64) -> u64 {
@@ -146,6 +151,7 @@ mod tests {
         assert_eq!(policy.max_origin_groups(), 250);
         let alone = Policy { origin_share: 100, max_groups: u64::MAX, ..policy };
         assert_eq!(alone.max_origin_groups(), u64::MAX);
+        assert_eq!(Policy { max_groups: 2, ..Policy::default() }.max_origin_groups(), 1);
     }
 
     #[test]

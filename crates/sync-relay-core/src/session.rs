@@ -311,6 +311,19 @@ impl Session {
         queued + self.line.buffered()
     }
 
+    /// What [`unstored`](Self::unstored) may come to with the envelope that has begun: who shares out room does so
+    /// before it is taken, so that two that are half through do not wait for each other.
+    pub fn expected(&self) -> usize {
+        match &self.phase {
+            Phase::Ready(member) if self.line.buffered() > 0 => {
+                member.queue.unstored() + self.relay.policy.max_envelope()
+            }
+            Phase::Ready(_) | Phase::Handshake | Phase::Hello { .. } | Phase::Entering(_) | Phase::Closed => {
+                self.unstored()
+            }
+        }
+    }
+
     /// Of [`unstored`](Self::unstored), the bytes that storage has been given and has not answered.
     pub fn submitted(&self) -> usize {
         match &self.phase {

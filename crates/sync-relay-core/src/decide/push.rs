@@ -89,7 +89,8 @@ pub fn plan_push(
         if facts.used_bytes.saturating_add(added) > policy.max_db_size {
             return Err(Refusal::StoreFull);
         }
-        if policy.excess(&StoredBytes::default(), added) > 0 {
+        let alone = StoredBytes { group: 0, origin: facts.stored.origin.map(|_| 0) };
+        if policy.excess(&alone, added) > 0 {
             return Err(Refusal::GroupFull { held_by: None });
         }
     }

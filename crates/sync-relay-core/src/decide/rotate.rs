@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 
 use sync_types::limits::MAX_KEY_LINKS;
-use sync_types::{Cursor, DeviceId, KeyLink, KeyLog};
+use sync_types::{Cursor, DeviceId, Epoch, KeyLink, KeyLog};
 
 use super::admit::MAX_GONE_DEVICES;
 use super::device::{DeviceFacts, Standing, has_place};
 use super::push::Known;
 use crate::policy::{Policy, StoredBytes};
 use crate::store::{NewBlob, Placed, Refusal, RotateOp};
+
+/// Rotations of a group that are never in the way of others of its origin.
+const FIRST_ROTATIONS: Epoch = 8;
+/// Largest of those, in bytes: a hundred devices' lockboxes, and what it says.
+const SMALL_ROTATION: u64 = 32 * 1024;
 
 /// What the store has about a rotation.
 #[derive(Debug, Clone)]
@@ -92,9 +97,12 @@ pub fn plan_rotate(
     if facts.used_bytes.saturating_add(added) > policy.max_db_size {
         return Err(Refusal::StoreFull);
     }
-    // A full group has room for some rotations more: removing a device must be able to free it.
+    // A full group has room for some rotations more: removing a device must be able to free it. So have the first few
+    // small ones of each group, however much others of its origin take.
     let more = (policy.max_group_storage / 4).max(NewBlob::cost(policy.max_blob_size as usize) as u64);
-    if policy.excess(&facts.stored, added) > more {
+    let own = StoredBytes { origin: None, ..facts.stored };
+    let counts = if added <= SMALL_ROTATION && newest < FIRST_ROTATIONS { own } else { facts.stored };
+    if policy.excess(&own, added) > more || policy.excess(&counts, added) > more {
         return Err(Refusal::GroupFull { held_by: None });
     }
     let placed = place(facts.max_cursor.next(), op.now, true);

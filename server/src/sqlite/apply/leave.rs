@@ -34,8 +34,9 @@ impl Work<'_> {
             Ok(until) => until,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        // What came before in the same batch counts until it is erased.
+        self.flush().await?;
         if let Some(group) = self.groups.remove(&op.group) {
-            self.flush().await?;
             sqlx::query("INSERT OR REPLACE INTO tombstones (group_id, until) VALUES (?, ?)")
                 .bind(op.group.0.as_slice())
                 .bind(sql_time(until))

@@ -128,8 +128,19 @@ fn a_full_group_takes_some_rotations_more() {
     let room = 5000 - NewBlob::cost(op.blob.payload.len()) as u64;
     assert!(plan(room, None).is_ok());
     assert_eq!(plan(room + 1, None), Err(Refusal::GroupFull { held_by: None }));
-    assert!(plan(0, Some(6000 + room)).is_ok());
-    assert_eq!(plan(0, Some(6000 + room + 1)), Err(Refusal::GroupFull { held_by: None }));
+    // Others of its origin do not stand in the way of a small one that is of its first.
+    assert!(plan(0, Some(1 << 30)).is_ok());
+    let mut large = op.clone();
+    large.rotation.inner = vec![0; 40_000];
+    let large = signed(large);
+    let policy = Policy { max_group_storage: 1 << 20, max_db_size: 4 << 20, ..policy };
+    let plan = |origin| {
+        let stored = StoredBytes { group: 0, origin: Some(origin) };
+        plan_rotate(&policy, Some(&RotateFacts { stored, ..facts(&[]) }), &large)
+    };
+    let room = (1 << 20) + (1 << 18) - NewBlob::cost(large.blob.payload.len()) as u64;
+    assert!(plan(room).is_ok());
+    assert_eq!(plan(room + 1), Err(Refusal::GroupFull { held_by: None }));
 }
 
 #[test]
