@@ -263,8 +263,7 @@ impl Play {
             }
         }
         if let Err(why) = self.world.verdict() {
-            // After a power cut that lost what was being written, an app may be shown a page again.
-            let forgave = why.ends_with("twice") && self.watch.iter().any(Watch::has_lost_writes);
+            let forgave = why.ends_with("twice") && self.watch.iter().any(Watch::explains_twice);
             assert!(forgave, "{why}");
         }
         for (n, lost) in lost.into_iter().enumerate() {

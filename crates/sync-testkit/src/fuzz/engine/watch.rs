@@ -22,6 +22,8 @@ pub(super) struct Watch {
     last_cursor: Cursor,
     /// The power went while something was being written.
     lost_writes: bool,
+    /// It has proof that others were shown another log.
+    forked: bool,
     /// It wanted to leave: what it has then is of no use.
     leaves: bool,
 }
@@ -29,7 +31,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(device: &Device) -> Self {
         let Status { epoch, last_cursor, .. } = device.engine.status();
-        Self { epoch, last_cursor, lost_writes: false, leaves: false }
+        Self { epoch, last_cursor, lost_writes: false, forked: false, leaves: false }
     }
 
     /// Its app wants something.
@@ -47,13 +49,17 @@ impl Watch {
         }
     }
 
-    pub(super) fn has_lost_writes(&self) -> bool {
-        self.lost_writes
+    /// Whether something may be shown twice: after a power cut that lost what was being written, a page; after a
+    /// fork, of which its sender was told, what was pushed again because the relay showed its sender something else in
+    /// its place.
+    pub(super) fn explains_twice(&self) -> bool {
+        self.lost_writes || self.forked
     }
 
     /// After a step, with what the app heard in it.
     pub(super) fn look(&mut self, device: &Device, events: &[Event]) {
         let Status { epoch, last_cursor, max_cursor, .. } = device.engine.status();
+        self.forked |= events.iter().any(|event| matches!(event, Event::Forked { .. }));
         if events.iter().any(|event| matches!(event, Event::RelayReset)) {
             self.last_cursor = Cursor::ZERO;
         }
