@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{Client, Group, Relay, error_code, open_socket_for, push, random, soon};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use common::{
+    Client, Group, Relay, error_code, http, open_narrow_socket, open_socket_for, push, random, soon,
+};
+use futures_util::{SinkExt, StreamExt};
 use sync_relay::{ByteSize, Config};
 use sync_types::{Cursor, Envelope, ErrorCode, Nonce, Pull, Push, UnixMs};
 use tempfile::TempDir;
@@ -79,14 +79,22 @@ async fn stops_half_way(client: &mut Client) {
         client.socket.send(Frame::binary(frame)).await.unwrap();
     }
     client.socket.send(Frame::Ping(b"all".as_slice().into())).await.unwrap();
-    while !matches!(soon(client.socket.next()).await, Some(Ok(Frame::Pong(_)))) {}
+    loop {
+        match soon(client.socket.next()).await {
+            Some(Ok(Frame::Pong(_))) => return,
+            Some(Ok(Frame::Binary(_))) => {}
+            other => panic!("instead of a pong: {other:?}"),
+        }
+    }
 }
 
 async fn crowd(relay: &Relay, most: u8) -> Vec<Client> {
     let group = Group::new(9);
     let mut crowd = Vec::new();
     for n in 1..=most {
-        crowd.push(Client::join(relay.addr, n, &group).await);
+        let mut client = Client::over(open_narrow_socket(relay.addr).await, n, &group).await;
+        client.welcome().await;
+        crowd.push(client);
     }
     crowd
 }
@@ -95,8 +103,9 @@ async fn crowd(relay: &Relay, most: u8) -> Vec<Client> {
 async fn who_stops_in_the_middle_of_a_push_gives_way_to_others() {
     let folder = TempDir::new().unwrap();
     let relay = Relay::start(&folder).await;
-    // Each of them has room for a whole envelope, of which 63 make the 64 MiB that there are.
-    let mut crowd = crowd(&relay, 63).await;
+    // Each of them has room for a whole envelope, of which these are as many as fit into 64 MiB.
+    let most = (64 << 20) / Config::default().policy().max_envelope().next_multiple_of(1024);
+    let mut crowd = crowd(&relay, u8::try_from(most).unwrap()).await;
     for client in &mut crowd {
         stops_half_way(client).await;
     }
@@ -106,38 +115,37 @@ async fn who_stops_in_the_middle_of_a_push_gives_way_to_others() {
     relay.stop().await;
 }
 
+/// A number of `/metrics`.
+async fn metric(relay: &Relay, name: &str) -> u64 {
+    let answer = http(relay.addr, "GET", "/metrics", &["host: localhost"], "").await;
+    let line = answer.body.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no {name} in {}", answer.body)).trim().parse().unwrap()
+}
+
 #[tokio::test]
 async fn who_asks_for_pages_and_takes_none_gives_way_to_others() {
     let folder = TempDir::new().unwrap();
     let mut config = Config::default();
     config.limits.messages_per_minute = 10_000;
     let relay = Relay::start_with(&folder, config).await;
-    let mut crowd = crowd(&relay, 80).await;
-    for id in 0..20 {
-        crowd[0].push(id, vec![7; 1 << 20]).await;
-    }
-    // More than sockets hold for who does not read.
+    // Their pages are all that there may be.
+    let mut crowd = crowd(&relay, 63).await;
+    crowd[0].push(1, vec![7; 1 << 20]).await;
+    // Of which sockets hold some.
     for client in &mut crowd {
         for _ in 0..8 {
             client.send(Pull { after_cursor: Cursor::ZERO, limit: 1000 }).await;
         }
     }
-    let group = Group::new(1);
-    let mut member = Client::join(relay.addr, 1, &group).await;
+    let mut member = Client::join(relay.addr, 1, &Group::new(1)).await;
     member.push(1, vec![7; 1 << 20]).await;
-    // Now and then they take something, so that nobody is dropped for taking nothing at all.
-    let crowd = tokio::spawn(async move {
-        let mut now_and_then = tokio::time::interval(Duration::from_secs(4));
-        loop {
-            now_and_then.tick().await;
-            for client in &mut crowd {
-                let _ = client.socket.next().now_or_never();
-            }
+    // Those that are dropped later, for taking nothing at all, are not counted here.
+    let refused = "sync_relay_refusals_total{by=\"sync\",reason=\"unavailable\"} ";
+    soon(async {
+        while metric(&relay, refused).await == 0 {
+            assert_eq!(member.pull(0).await.blobs.len(), 1);
         }
-    });
-    for _ in 0..5 {
-        assert_eq!(member.pull(0).await.blobs.len(), 1);
-    }
-    crowd.abort();
+    })
+    .await;
     relay.stop().await;
 }

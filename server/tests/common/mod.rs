@@ -19,12 +19,12 @@ use sync_types::{
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 /// Long enough for the slowest machine: nothing here waits for time to pass.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -171,6 +171,16 @@ pub async fn open_socket_for(addr: SocketAddr, client: Option<&str>) -> Socket {
     let (socket, response) = soon(connect_async(request)).await.unwrap();
     assert_eq!(response.headers()["sec-websocket-protocol"], "sync-relay.v1");
     socket
+}
+
+/// One for which the system takes in little before it is read.
+pub async fn open_narrow_socket(addr: SocketAddr) -> Socket {
+    let mut request = format!("ws://{addr}/sync").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "sync-relay.v1".parse().unwrap());
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let stream = soon(socket.connect(addr)).await.unwrap();
+    soon(client_async(request, MaybeTlsStream::Plain(stream))).await.unwrap().0
 }
 
 impl Client {
