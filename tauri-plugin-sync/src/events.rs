@@ -28,6 +28,9 @@ pub(crate) fn told(event: &Event) -> Told {
         event,
         Event::UnknownDevice { .. }
             | Event::InviteMisused
+            | Event::PushRejected { .. }
+            | Event::HistoryTruncated { .. }
+            | Event::RelayReset
             | Event::RestoreWaits
             | Event::ChainBroken { .. }
             | Event::Forked { .. }
@@ -112,5 +115,23 @@ fn broken(how: Break) -> (&'static str, u64, u64) {
         Break::Altered { seq } => ("altered", seq, seq.saturating_add(1)),
         Break::Reordered { seq } => ("reordered", seq, seq.saturating_add(1)),
         Break::Repeated { seq } => ("repeated", seq, seq.saturating_add(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_client::{BlobId, Cursor, ErrorCode};
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_once_and_points_to_nothing_that_could_be_asked_for_is_a_warning() {
+        let lost = Event::PushRejected { blob_id: BlobId([1; 16]), code: ErrorCode::BlobTooLarge };
+        for once in [lost, Event::HistoryTruncated { up_to: Cursor::ZERO }, Event::RelayReset] {
+            assert!(told(&once).is_warning, "{once:?}");
+        }
+        for again in [Event::Connected, Event::Disconnected { stopped: None }] {
+            assert!(!told(&again).is_warning, "{again:?}");
+        }
     }
 }
