@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 
 use sync_client::SyncClient;
-use tauri::{AppHandle, Emitter, Manager, Runtime};
+use tauri::{AppHandle, Emitter, Runtime};
 use tokio::sync::Mutex;
 
 use crate::builder::{NewDevice, Settings};
@@ -229,9 +229,6 @@ impl<R: Runtime> AppSync<R> {
     }
 
     fn tell(&self, client: &SyncClient, told: Told) {
-        if told.is_warning && self.app.webview_windows().is_empty() {
-            self.warnings.nobody_listens();
-        }
         if let Some(told) = self.warnings.pass(told) {
             self.emit(EventValue { told, status: self.status(client) });
         }

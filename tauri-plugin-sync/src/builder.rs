@@ -96,6 +96,7 @@ impl Builder {
                 lifecycle::start(app);
                 Ok(())
             })
+            .on_page_load(|webview, load| lifecycle::on_page_load(webview, load.event()))
             .on_event(lifecycle::on_event)
             .build()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sync_client::{Cursor, DeviceId, PageEnd};
 use tauri::ipc::{Request, Response};
-use tauri::{AppHandle, Runtime, command};
+use tauri::{AppHandle, Runtime, Webview, command};
 
 use crate::body::{self, Push};
 use crate::builder::NewDevice;
@@ -45,11 +45,13 @@ impl End {
 #[command]
 pub(crate) async fn open<R: Runtime>(
     app: AppHandle<R>,
+    webview: Webview<R>,
     options: Option<NewDevice>,
 ) -> Result<OpenedValue, Error> {
     let sync = app.sync();
     let client = sync.open(options.unwrap_or_default()).await?;
-    Ok(OpenedValue { status: sync.status(&client), missed: sync.warnings().listen() })
+    let missed = sync.warnings().listen(webview.label(), webview.window_ref().label());
+    Ok(OpenedValue { status: sync.status(&client), missed })
 }
 
 #[command]

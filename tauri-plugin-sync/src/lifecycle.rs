@@ -3,7 +3,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tauri::{AppHandle, RunEvent, Runtime, WindowEvent};
+use tauri::webview::PageLoadEvent;
+use tauri::{AppHandle, RunEvent, Runtime, Webview, WindowEvent};
 
 use crate::{AppSync, SyncExt};
 
@@ -41,14 +42,31 @@ pub(crate) fn start<R: Runtime>(app: &AppHandle<R>) {
 
 pub(crate) fn on_event<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
     match event {
-        RunEvent::WindowEvent { event: WindowEvent::Focused(true), .. } | RunEvent::Resumed => wake(app),
-        #[cfg(mobile)]
-        RunEvent::WindowEvent { event: WindowEvent::Resumed, .. } => wake(app),
-        #[cfg(mobile)]
-        RunEvent::WindowEvent { event: WindowEvent::Suspended, .. } => suspend(app),
+        RunEvent::WindowEvent { label, event, .. } => on_window_event(app, label, event),
+        RunEvent::Resumed => wake(app),
         RunEvent::Exit => exit(app),
         // There are many, and others with each version of Tauri.
         _ => {}
+    }
+}
+
+fn on_window_event<R: Runtime>(app: &AppHandle<R>, window: &str, event: &WindowEvent) {
+    match event {
+        WindowEvent::Focused(true) => wake(app),
+        WindowEvent::Destroyed => app.sync().warnings().window_is_gone(window),
+        #[cfg(mobile)]
+        WindowEvent::Resumed => wake(app),
+        #[cfg(mobile)]
+        WindowEvent::Suspended => suspend(app),
+        // There are many, and others with each version of Tauri.
+        _ => {}
+    }
+}
+
+/// What was in this webview is gone when something else is loaded into it: the same page, perhaps.
+pub(crate) fn on_page_load<R: Runtime>(webview: &Webview<R>, event: PageLoadEvent) {
+    if event == PageLoadEvent::Started {
+        webview.sync().warnings().page_is_gone(webview.label());
     }
 }
 
@@ -94,4 +112,43 @@ async fn flush_and_close<R: Runtime>(sync: &AppSync<R>) {
         }
     }
     sync.close().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_client::Event;
+    use tauri::test::{MockRuntime, mock_builder, mock_context, noop_assets};
+    use tauri::{App, WebviewWindow, WebviewWindowBuilder};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::events::told;
+
+    fn app(folder: &TempDir) -> App<MockRuntime> {
+        let plugin = crate::Builder::new().folder(folder.path()).build();
+        mock_builder().plugin(plugin).build(mock_context(noop_assets())).unwrap()
+    }
+
+    #[test]
+    fn a_page_that_is_loaded_anew_or_closed_hears_nothing() {
+        let folder = TempDir::new().unwrap();
+        let app = app(&folder);
+        let warnings = app.sync().warnings();
+        let is_heard = || warnings.pass(told(&Event::RelayReset)).is_some();
+        let open = |label: &str| -> WebviewWindow<MockRuntime> {
+            let window = WebviewWindowBuilder::new(&app, label, Default::default()).build().unwrap();
+            warnings.listen(label, label);
+            window
+        };
+        let main = open("main");
+        on_page_load(main.as_ref(), PageLoadEvent::Finished);
+        assert!(is_heard());
+        on_page_load(main.as_ref(), PageLoadEvent::Started);
+        assert!(!is_heard());
+        open("other");
+        on_window_event(app.handle(), "main", &WindowEvent::Destroyed);
+        assert!(is_heard());
+        on_window_event(app.handle(), "other", &WindowEvent::Destroyed);
+        assert!(!is_heard());
+    }
 }
