@@ -209,7 +209,8 @@ export class SyncClient {
   async #call<T>(command: string, args?: InvokeArgs, options?: InvokeOptions): Promise<T> {
     if (this.#end.signal.aborted) throw new SyncError("CLOSED", "this client was closed");
     const reply = await call<T>(command, args, options);
-    this.#stand(await call<SentStatus>("status"));
+    // It is done, whether or not this window may ask. Then events alone say how things stand.
+    await call<SentStatus>("status").then((status) => this.#stand(status), () => {});
     return reply;
   }
 

@@ -109,6 +109,16 @@ test("what fails is an error with a code", async () => {
   await assert.rejects(client.ack(1), { code: "CLOSED" });
 });
 
+test("what is done is done in a window that may not ask how things stand", async () => {
+  const refuse = () => Promise.reject("sync.status not allowed. Permissions associated with this command: sync:allow-status");
+  const plugin = play({ push: () => "b1", status: refuse });
+  const client = await SyncClient.open();
+  const receipt = await client.push("text");
+  plugin.tell("pushAcked", { blobId: "b1", cursor: 7 }, { ...STATUS, revision: 2, lastCursor: 3 });
+  assert.equal(await receipt.acked(), 7);
+  assert.equal(client.lastCursor, 3);
+});
+
 test("what nobody has heard yet is told to who opens and then listens", async () => {
   const plugin = play({
     open: () => {
