@@ -49,7 +49,7 @@ pub(crate) async fn open<R: Runtime>(
     options: Option<NewDevice>,
 ) -> Result<OpenedValue, Error> {
     let sync = app.sync();
-    let client = sync.open(options.unwrap_or_default()).await?;
+    let client = sync.open_or_make(options.unwrap_or_default()).await?;
     let missed = sync.warnings().listen(webview.label(), webview.window_ref().label());
     Ok(OpenedValue { status: sync.status(&client), missed })
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sync_client::{Break, Event, Refused};
+use sync_client::{Break, DeviceId, Event, Refused};
 
 use crate::error::refusal;
 use crate::values::{ErrorValue, blob_id};
@@ -20,6 +20,11 @@ pub(crate) struct Told {
 impl Told {
     pub(crate) fn status_changed() -> Self {
         Self { name: "statusChanged", detail: Value::Null, is_warning: false }
+    }
+
+    /// This device has left its group, or was erased.
+    pub(crate) fn ended(device: DeviceId) -> Self {
+        Self { name: "ended", detail: json!({ "deviceId": device.to_string() }), is_warning: false }
     }
 }
 

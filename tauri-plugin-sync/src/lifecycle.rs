@@ -33,7 +33,7 @@ pub(crate) fn start<R: Runtime>(app: &AppHandle<R>) {
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
         let sync = app.sync();
-        // Where there is none, the first that uses it makes it.
+        // Where there is none, `open` makes it.
         if let Err(error) = sync.exists().await {
             tracing::warn!(%error, folder = %sync.settings().folder().display(), "the device cannot be opened");
         }

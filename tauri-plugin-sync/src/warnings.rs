@@ -36,6 +36,11 @@ impl Warnings {
         self.kept().listening.retain(|_, window| window != gone);
     }
 
+    /// What they were about is gone.
+    pub(crate) fn forget(&self) {
+        self.kept().missed.clear();
+    }
+
     /// Gives back what is to be told now.
     pub(crate) fn pass(&self, told: Told) -> Option<Told> {
         let mut kept = self.kept();
@@ -87,6 +92,14 @@ mod tests {
         assert!(is_heard(&warnings));
         warnings.window_is_gone("right");
         assert!(!is_heard(&warnings));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_told_to_nobody() {
+        let warnings = Warnings::default();
+        assert!(!is_heard(&warnings));
+        warnings.forget();
+        assert_eq!(warnings.listen("main", "main"), []);
     }
 
     #[test]

@@ -81,7 +81,19 @@ test("after a call the status is the newer one, and what is told late does not t
   assert.deepEqual([leader, persisted, stopped], [true, true, null]);
 });
 
-test("pages come as bytes or as numbers, and the next call names the end of the last one", async () => {
+test("each other status is told once, whichever way it came", async () => {
+  const plugin = play({ ack: () => plugin.set({ revision: 2, lastCursor: 9 }) && null });
+  const client = await SyncClient.open();
+  const told = [];
+  client.on("statusChanged", ({ lastCursor }) => told.push(lastCursor));
+  plugin.tell("statusChanged");
+  await client.ack(9);
+  plugin.tell("connected");
+  plugin.tell("statusChanged");
+  assert.deepEqual(told, [9]);
+});
+
+test("pages come as bytes or as numbers, and the next call and the acknowledgement name the end of the last one", async () => {
   const pages = [sent([[104, 105], []], { generation: 2, maxCursor: 4, hasMore: true }), sent([], { generation: 2, maxCursor: 4, hasMore: false })];
   const plugin = play({ pull: () => (pages.length === 2 ? pages.shift().buffer : [...pages.shift()]) });
   const client = await SyncClient.open();
@@ -117,6 +129,38 @@ test("what is done is done in a window that may not ask how things stand", async
   plugin.tell("pushAcked", { blobId: "b1", cursor: 7 }, { ...STATUS, revision: 2, lastCursor: 3 });
   assert.equal(await receipt.acked(), 7);
   assert.equal(client.lastCursor, 3);
+});
+
+test("a client whose device is gone is closed, and says so unless it leaves itself", async () => {
+  const plugin = play({ push: () => "b1", leave: () => plugin.tell("ended", { deviceId: "me" }) });
+  for (const leaves of [false, true]) {
+    const client = await SyncClient.open();
+    const errors = [];
+    client.on("error", ({ code }) => errors.push(code));
+    const receipt = await client.push("text");
+    if (leaves) await client.leave();
+    else plugin.tell("ended", { deviceId: "me" });
+    await assert.rejects(receipt.acked(), { code: "CLOSED" });
+    await assert.rejects(client.push("more"), { code: "CLOSED" });
+    assert.deepEqual(errors, leaves ? [] : ["CLOSED"]);
+  }
+  assert.equal(plugin.calls.filter(({ command }) => command === "push").length, 2);
+});
+
+test("what is said of the device before means nothing to who has opened the next one", async () => {
+  const plugin = play({
+    open: () => {
+      plugin.tell("ended", { deviceId: "old" }, { ...STATUS, deviceId: "old", revision: 9 });
+      return { status: { ...STATUS, revision: 8 }, missed: [] };
+    },
+  });
+  const client = await SyncClient.open();
+  plugin.tell("statusChanged", {}, { ...STATUS, deviceId: "old", revision: 10 });
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.equal(client.status().deviceId, "me");
+  plugin.set({ revision: 11, lastCursor: 5 });
+  plugin.tell("statusChanged");
+  assert.equal(client.lastCursor, 5);
 });
 
 test("what nobody has heard yet is told to who opens and then listens", async () => {

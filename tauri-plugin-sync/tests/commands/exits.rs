@@ -15,7 +15,7 @@ fn what_waits_is_with_the_relay_before_the_app_ends() {
     let relay = Relay::start();
     let line = Line::to(relay.address());
     let folder = TempDir::new().unwrap();
-    let a = Device::start(plugin(&relay, folder.path(), "laptop").relay(line.url()));
+    let a = Device::opened(plugin(&relay, folder.path(), "laptop").relay(line.url()));
     a.send(b"a group");
     line.set(Way::Held);
     a.push(b"waits");
@@ -49,7 +49,7 @@ fn a_relay_that_is_silent_does_not_keep_an_app_from_ending() {
     for policy in [OnExit::Flush, OnExit::Leave] {
         let line = Line::to(relay.address());
         let folder = TempDir::new().unwrap();
-        let a = Device::start(plugin(&relay, folder.path(), "laptop").relay(line.url()).on_exit(policy));
+        let a = Device::opened(plugin(&relay, folder.path(), "laptop").relay(line.url()).on_exit(policy));
         a.send(b"a group");
         line.set(Way::Cut);
         a.push(b"unsent");

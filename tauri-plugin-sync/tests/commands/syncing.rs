@@ -1,4 +1,5 @@
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::app::{Device, device, plugin};
 use crate::relay::Relay;
@@ -97,7 +98,8 @@ fn errors_carry_a_code_and_words() {
 #[test]
 fn a_new_device_is_what_the_webview_says_and_else_what_was_built_in() {
     let relay = Relay::start();
-    let (a, a_folder) = device(&relay, "laptop");
+    let a_folder = TempDir::new().unwrap();
+    let a = Device::start(plugin(&relay, a_folder.path(), "laptop"));
     assert_eq!(a.call("exists", json!({})).unwrap(), false);
     let opened = a.call("open", json!({ "options": { "name": "Ada's" } })).unwrap();
     assert_eq!(opened["status"]["name"], "Ada's");
@@ -112,7 +114,8 @@ fn a_new_device_is_what_the_webview_says_and_else_what_was_built_in() {
 
     let (b, _b) = device(&relay, "phone");
     assert_eq!(b.status()["name"], "phone");
-    let (c, _c) = device(&relay, "tablet");
+    let c_folder = TempDir::new().unwrap();
+    let c = Device::start(plugin(&relay, c_folder.path(), "tablet"));
     let refused = c.call("open", json!({ "options": { "relay": "ftp://relay" } })).unwrap_err();
     assert_eq!(refused["code"], "BAD_ARGUMENT");
     assert_eq!(c.call("exists", json!({})).unwrap(), false);
