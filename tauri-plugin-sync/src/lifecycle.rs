@@ -12,6 +12,7 @@ use crate::{AppSync, SyncExt};
 const FLUSH: Duration = Duration::from_millis(1500);
 /// How long an exit may take on the whole, whatever happens.
 const EXIT: Duration = Duration::from_secs(2);
+const _: () = assert!(FLUSH.as_millis() < EXIT.as_millis() && EXIT.as_millis() <= 2000);
 /// How long a phone usually lets an app go on that went to the back.
 #[cfg(mobile)]
 const SUSPEND: Duration = Duration::from_secs(4);
@@ -91,23 +92,28 @@ fn exit<R: Runtime>(app: &AppHandle<R>) {
     if app.sync().settings().on_exit == OnExit::Leave {
         return;
     }
-    let (done, ended) = mpsc::channel();
     let app = app.clone();
-    tauri::async_runtime::spawn(async move {
-        flush_and_close(app.sync()).await;
-        let _ = done.send(());
-    });
-    if ended.recv_timeout(EXIT).is_err() {
+    if !ends_within(EXIT, async move { flush_and_close(app.sync(), FLUSH).await }) {
         tracing::info!("what waits is sent after the next start");
     }
 }
 
-async fn flush_and_close<R: Runtime>(sync: &AppSync<R>) {
+/// Gives whether this has ended; waits for it no longer than `at_most`.
+fn ends_within(at_most: Duration, what: impl Future<Output = ()> + Send + 'static) -> bool {
+    let (done, ended) = mpsc::channel();
+    tauri::async_runtime::spawn(async move {
+        what.await;
+        let _ = done.send(());
+    });
+    ended.recv_timeout(at_most).is_ok()
+}
+
+async fn flush_and_close<R: Runtime>(sync: &AppSync<R>, at_most: Duration) {
     let Some(client) = sync.open_now() else { return };
     let status = client.status();
     if status.connected && status.pending_push > 0 {
         // What is left stays in the outbox.
-        if let Err(error) = client.flush(FLUSH).await {
+        if let Err(error) = client.flush(at_most).await {
             tracing::debug!(%error, "not everything was sent before the exit");
         }
     }
@@ -116,6 +122,9 @@ async fn flush_and_close<R: Runtime>(sync: &AppSync<R>) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+    use std::thread;
+
     use sync_client::Event;
     use tauri::test::{MockRuntime, mock_builder, mock_context, noop_assets};
     use tauri::{App, WebviewWindow, WebviewWindowBuilder};
@@ -123,6 +132,17 @@ mod tests {
 
     use super::*;
     use crate::events::told;
+
+    /// Far more than anything takes: only a test that would hang runs into it.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_never_ends_keeps_no_app_from_ending() {
+        let (returned, returns) = mpsc::channel();
+        thread::spawn(move || returned.send(ends_within(Duration::from_millis(1), pending())));
+        assert_eq!(returns.recv_timeout(PATIENCE), Ok(false));
+        assert!(ends_within(PATIENCE, ready(())));
+    }
 
     fn app(folder: &TempDir) -> App<MockRuntime> {
         let plugin = crate::Builder::new().folder(folder.path()).build();
