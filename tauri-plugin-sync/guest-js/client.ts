@@ -178,6 +178,11 @@ export class SyncClient {
     await this.#call("restore");
   }
 
+  /** Accepts another key of the relay from now on. Needs `sync:allow-trust-relay`. */
+  async trustRelay(key: string): Promise<void> {
+    await this.#call("trust_relay", { key });
+  }
+
   /** Leaves the group for good: sends what is queued, tells the others and the relay, and erases the device here. Then
    *  the clients of all windows are closed. Needs `sync:allow-leave`. */
   async leave(): Promise<void> {
@@ -189,6 +194,12 @@ export class SyncClient {
       this.#leaving = false;
     }
     this.#close(closed());
+  }
+
+  /** Erases the group at the relay, with everything in it, for all its devices. What is stored on them stays.
+   *  Needs `sync:allow-delete-group`. */
+  async deleteGroup(): Promise<void> {
+    await this.#call("delete_group");
   }
 
   /** Tells that the network or the window came back. Done by itself on `online`; a window's focus, the plugin sees. */

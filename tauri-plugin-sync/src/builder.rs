@@ -87,7 +87,9 @@ impl Builder {
                 commands::restore,
                 commands::remove_device,
                 commands::rotate,
+                commands::trust_relay,
                 commands::leave,
+                commands::delete_group,
                 commands::wipe,
             ])
             .setup(move |app, _| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use sync_client::{Cursor, DeviceId, PageEnd};
+use sync_client::{Cursor, DeviceId, PageEnd, RelayKey};
 use tauri::ipc::{Request, Response};
 use tauri::{AppHandle, Runtime, Webview, command};
 
@@ -178,9 +178,22 @@ pub(crate) async fn rotate<R: Runtime>(app: AppHandle<R>, keep_history: Option<b
     Ok(app.sync().client().await?.rotate(keep_history.unwrap_or(true)).await?)
 }
 
+/// Accepts another key of the relay from now on.
+#[command]
+pub(crate) async fn trust_relay<R: Runtime>(app: AppHandle<R>, key: String) -> Result<(), Error> {
+    let key = RelayKey::from_text(&key).ok_or(Error::Argument("this is no key of a relay"))?;
+    Ok(app.sync().client().await?.trust_relay(key).await?)
+}
+
 #[command]
 pub(crate) async fn leave<R: Runtime>(app: AppHandle<R>) -> Result<(), Error> {
     app.sync().leave().await
+}
+
+/// Erases the group at the relay, for all its devices.
+#[command]
+pub(crate) async fn delete_group<R: Runtime>(app: AppHandle<R>) -> Result<(), Error> {
+    Ok(app.sync().client().await?.delete_group().await?)
 }
 
 /// Erases the device here, and tells nobody.

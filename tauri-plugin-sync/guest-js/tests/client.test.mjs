@@ -1,5 +1,6 @@
 // The webview's side against a plugin that is played here.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import test from "node:test";
 
 const STATUS = { revision: 1, connection: "online", stopped: null, deviceId: "me", lastCursor: 0, pendingPush: 0 };
@@ -119,6 +120,27 @@ test("what fails is an error with a code", async () => {
   await assert.rejects(client.push(1), { code: "BAD_ARGUMENT" });
   await client.close();
   await assert.rejects(client.ack(1), { code: "CLOSED" });
+});
+
+test("a page that knows the browser's client finds its methods and events here", async () => {
+  const read = (path) => readFile(new URL(path, import.meta.url), "utf8");
+  const [browser, own] = await Promise.all(["../../../client-wasm/js/index.d.ts", "../types.ts"].map(read));
+  const block = (text, head) => text.slice(text.indexOf(head)).split("\n}")[0];
+  const names = (text, pattern) => [...text.matchAll(pattern)].map(([, name]) => name).sort();
+  const methods = names(block(browser, "export class SyncClient"), /^  (?!private|readonly)(?:static )?(\w+)[(<]/gm);
+  assert.ok(methods.includes("trustRelay") && methods.includes("open"));
+  assert.deepEqual(methods.filter((name) => !(name in SyncClient || name in SyncClient.prototype)), []);
+  const events = (text) => names(block(text, "export interface SyncEvents"), /^  (\w+):/gm);
+  assert.deepEqual(events(own), events(browser));
+});
+
+test("another key of the relay is trusted, and a group is deleted, by a command each", async () => {
+  const plugin = play({ trust_relay: () => null, delete_group: () => null });
+  const client = await SyncClient.open();
+  await client.trustRelay("KEY");
+  await client.deleteGroup();
+  const asked = plugin.calls.filter(({ command }) => !["open", "status"].includes(command));
+  assert.deepEqual(asked.map(({ command, args }) => [command, args]), [["trust_relay", { key: "KEY" }], ["delete_group", undefined]]);
 });
 
 test("what is done is done in a window that may not ask how things stand", async () => {

@@ -19,7 +19,7 @@ use crate::relay::Relay;
 /// Far more than anything takes: only a test that would hang runs into it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) const COMMANDS: [&str; 20] = [
+pub(crate) const COMMANDS: [&str; 22] = [
     "open",
     "exists",
     "connect",
@@ -38,7 +38,9 @@ pub(crate) const COMMANDS: [&str; 20] = [
     "restore",
     "remove_device",
     "rotate",
+    "trust_relay",
     "leave",
+    "delete_group",
     "wipe",
 ];
 

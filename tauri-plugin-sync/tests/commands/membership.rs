@@ -1,6 +1,6 @@
 use serde_json::json;
 use tauri_plugin_sync::SyncExt;
-use tauri_plugin_sync::sync_client::DeviceId;
+use tauri_plugin_sync::sync_client::{DeviceId, RelayKey};
 use tempfile::TempDir;
 
 use crate::app::{COMMANDS, Device, device, plugin};
@@ -92,6 +92,7 @@ fn only_open_makes_a_device() {
     let a = Device::start(plugin(&relay, folder.path(), "laptop"));
     let args = json!({
         "data": "text", "cursor": 1, "invite": "0123-4567-89AB-CDEF", "deviceId": DeviceId::from_bytes([9; 32]).unwrap().to_string(),
+        "key": RelayKey::from_bytes([9; 32]).unwrap().to_string(),
     });
     for command in COMMANDS.into_iter().filter(|command| !["open", "exists", "woke", "wipe"].contains(command)) {
         assert_eq!(a.call(command, args.clone()).unwrap_err()["code"], "NO_DEVICE", "{command}");
@@ -125,6 +126,44 @@ fn all_windows_are_told_of_a_device_that_is_gone_after_everything_else_about_it(
     };
     told("leave");
     told("wipe");
+}
+
+#[test]
+fn a_relay_with_another_key_is_used_once_somebody_trusts_that_key() {
+    let mut relay = Relay::start();
+    let (a, _a) = device(&relay, "laptop");
+    a.send(b"a group");
+    relay.stop();
+    relay.start_anew();
+    loop {
+        let refused = a.call("connect", json!({})).unwrap_err();
+        if refused["code"] == "RELAY_KEY_CHANGED" {
+            break;
+        }
+        assert_eq!(refused["code"], "UNREACHABLE", "an attempt may still meet the relay that is gone");
+    }
+    let (b, _b) = device(&relay, "phone");
+    b.send(b"another group");
+    let refused = a.call("trust_relay", json!({ "key": "the new one" })).unwrap_err();
+    assert_eq!(refused, json!({ "code": "BAD_ARGUMENT", "message": "this is no key of a relay" }));
+    a.call("trust_relay", json!({ "key": b.status()["relayKey"] })).unwrap();
+    a.call("connect", json!({})).unwrap();
+    assert_eq!(a.status()["relayKey"], b.status()["relayKey"]);
+    a.wait_for("relayReset");
+}
+
+#[test]
+fn a_group_that_is_deleted_is_gone_at_the_relay_and_stays_here() {
+    let relay = Relay::start();
+    let (a, _a) = device(&relay, "laptop");
+    let (b, _b) = device(&relay, "phone");
+    a.admit(&b);
+    a.call("delete_group", json!({})).unwrap();
+    while b.status()["connection"] != "stopped" {
+        b.wait_for("statusChanged");
+    }
+    assert_eq!(b.status()["stopped"]["code"], "GROUP_DELETED");
+    assert_eq!(b.call("exists", json!({})).unwrap(), true);
 }
 
 #[test]
