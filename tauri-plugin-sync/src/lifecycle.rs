@@ -41,26 +41,50 @@ pub(crate) fn start<R: Runtime>(app: &AppHandle<R>) {
     });
 }
 
-pub(crate) fn on_event<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
-    match event {
-        RunEvent::WindowEvent { label, event, .. } => on_window_event(app, label, event),
-        RunEvent::Resumed => wake(app),
-        RunEvent::Exit => exit(app),
-        // There are many, and others with each version of Tauri.
-        _ => {}
+/// What an event means here.
+#[derive(Debug, PartialEq, Eq)]
+enum Moment<'a> {
+    /// A good one to try again.
+    Wake,
+    /// The app may be killed from now on.
+    #[cfg(mobile)]
+    Suspend,
+    WindowIsGone(&'a str),
+    Exit,
+}
+
+impl<'a> Moment<'a> {
+    // There are many events, and others with each version of Tauri.
+    fn of(event: &'a RunEvent) -> Option<Self> {
+        match event {
+            RunEvent::WindowEvent { label, event, .. } => Self::of_window(label, event),
+            RunEvent::Resumed => Some(Self::Wake),
+            RunEvent::Exit => Some(Self::Exit),
+            _ => None,
+        }
+    }
+
+    fn of_window(window: &'a str, event: &WindowEvent) -> Option<Self> {
+        match event {
+            WindowEvent::Focused(true) => Some(Self::Wake),
+            WindowEvent::Destroyed => Some(Self::WindowIsGone(window)),
+            #[cfg(mobile)]
+            WindowEvent::Resumed => Some(Self::Wake),
+            #[cfg(mobile)]
+            WindowEvent::Suspended => Some(Self::Suspend),
+            _ => None,
+        }
     }
 }
 
-fn on_window_event<R: Runtime>(app: &AppHandle<R>, window: &str, event: &WindowEvent) {
-    match event {
-        WindowEvent::Focused(true) => wake(app),
-        WindowEvent::Destroyed => app.sync().warnings().window_is_gone(window),
+pub(crate) fn on_event<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
+    match Moment::of(event) {
+        Some(Moment::Wake) => wake(app),
         #[cfg(mobile)]
-        WindowEvent::Resumed => wake(app),
-        #[cfg(mobile)]
-        WindowEvent::Suspended => suspend(app),
-        // There are many, and others with each version of Tauri.
-        _ => {}
+        Some(Moment::Suspend) => suspend(app),
+        Some(Moment::WindowIsGone(window)) => app.sync().warnings().window_is_gone(window),
+        Some(Moment::Exit) => exit(app),
+        None => {}
     }
 }
 
@@ -71,14 +95,13 @@ pub(crate) fn on_page_load<R: Runtime>(webview: &Webview<R>, event: PageLoadEven
     }
 }
 
-/// A good moment to try again.
 fn wake<R: Runtime>(app: &AppHandle<R>) {
     if let Some(client) = app.sync().open_now() {
         client.woke();
     }
 }
 
-/// The app may be killed from now on: what waits should be sent. Nothing waits for this.
+/// What waits should be sent. Nothing waits for this.
 #[cfg(mobile)]
 fn suspend<R: Runtime>(app: &AppHandle<R>) {
     let sync = app.sync();
@@ -127,7 +150,7 @@ mod tests {
 
     use sync_client::Event;
     use tauri::test::{MockRuntime, mock_builder, mock_context, noop_assets};
-    use tauri::{App, WebviewWindow, WebviewWindowBuilder};
+    use tauri::{App, WebviewWindowBuilder};
     use tempfile::TempDir;
 
     use super::*;
@@ -150,25 +173,27 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_loaded_anew_or_closed_hears_nothing() {
+    fn a_page_that_is_loaded_anew_hears_nothing() {
         let folder = TempDir::new().unwrap();
         let app = app(&folder);
         let warnings = app.sync().warnings();
         let is_heard = || warnings.pass(told(&Event::RelayReset)).is_some();
-        let open = |label: &str| -> WebviewWindow<MockRuntime> {
-            let window = WebviewWindowBuilder::new(&app, label, Default::default()).build().unwrap();
-            warnings.listen(label, label);
-            window
-        };
-        let main = open("main");
+        let main = WebviewWindowBuilder::new(&app, "main", Default::default()).build().unwrap();
+        warnings.listen("main", "main");
         on_page_load(main.as_ref(), PageLoadEvent::Finished);
         assert!(is_heard());
         on_page_load(main.as_ref(), PageLoadEvent::Started);
         assert!(!is_heard());
-        open("other");
-        on_window_event(app.handle(), "main", &WindowEvent::Destroyed);
-        assert!(is_heard());
-        on_window_event(app.handle(), "other", &WindowEvent::Destroyed);
-        assert!(!is_heard());
+    }
+
+    #[test]
+    fn an_app_tries_again_in_front_and_counts_its_windows() {
+        assert_eq!(Moment::of(&RunEvent::Resumed), Some(Moment::Wake));
+        assert_eq!(Moment::of(&RunEvent::Exit), Some(Moment::Exit));
+        assert_eq!(Moment::of(&RunEvent::Ready), None);
+        let of_window = |event| Moment::of_window("main", &event);
+        assert_eq!(of_window(WindowEvent::Focused(true)), Some(Moment::Wake));
+        assert_eq!(of_window(WindowEvent::Focused(false)), None);
+        assert_eq!(of_window(WindowEvent::Destroyed), Some(Moment::WindowIsGone("main")));
     }
 }

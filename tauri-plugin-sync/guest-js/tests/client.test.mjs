@@ -9,6 +9,7 @@ const STATUS = { revision: 1, connection: "online", stopped: null, deviceId: "me
 function play(answers = {}) {
   const calls = [];
   const heard = new Map();
+  const ofWindow = new Map();
   let status = STATUS;
   const known = {
     open: () => ({ status, missed: [] }),
@@ -17,7 +18,7 @@ function play(answers = {}) {
   };
   globalThis.window = globalThis;
   globalThis.navigator ??= {};
-  globalThis.addEventListener = () => {};
+  globalThis.addEventListener = (name, listener) => ofWindow.set(name, listener);
   globalThis.__TAURI_EVENT_PLUGIN_INTERNALS__ = { unregisterListener: () => {} };
   globalThis.__TAURI_INTERNALS__ = {
     transformCallback: (callback) => heard.set(heard.size, callback).size - 1,
@@ -31,6 +32,7 @@ function play(answers = {}) {
   };
   return {
     calls,
+    fire: (name) => ofWindow.get(name)(),
     set: (change) => (status = { ...status, ...change }),
     tell: (name, detail = {}, at = status) => heard.forEach((callback) => callback({ payload: { name, detail, status: at } })),
   };
@@ -106,6 +108,17 @@ test("pages come as bytes or as numbers, and the next call and the acknowledgeme
   assert.deepEqual(asked, [null, { generation: 2, cursor: 4 }]);
 });
 
+test("the plugin hears that the network is back, until the client is closed", async () => {
+  const plugin = play({ woke: () => null });
+  const woke = () => plugin.calls.filter(({ command }) => command === "woke").length;
+  const client = await SyncClient.open();
+  plugin.fire("online");
+  assert.equal(woke(), 1);
+  await client.close();
+  plugin.fire("online");
+  assert.equal(woke(), 1);
+});
+
 test("what fails is an error with a code", async () => {
   const fail = (thrown) => () => Promise.reject(thrown);
   play({
@@ -140,7 +153,7 @@ test("another key of the relay is trusted, and a group is deleted, by a command 
   await client.trustRelay("KEY");
   await client.deleteGroup();
   const asked = plugin.calls.filter(({ command }) => !["open", "status"].includes(command));
-  assert.deepEqual(asked.map(({ command, args }) => [command, args]), [["trust_relay", { key: "KEY" }], ["delete_group", undefined]]);
+  assert.deepEqual(asked.map(({ command, args }) => [command, args]), [["trust_relay", { key: "KEY" }], ["delete_group", {}]]);
 });
 
 test("what is done is done in a window that may not ask how things stand", async () => {

@@ -94,7 +94,9 @@ fn only_open_makes_a_device() {
         "data": "text", "cursor": 1, "invite": "0123-4567-89AB-CDEF", "deviceId": DeviceId::from_bytes([9; 32]).unwrap().to_string(),
         "key": RelayKey::from_bytes([9; 32]).unwrap().to_string(),
     });
-    for command in COMMANDS.into_iter().filter(|command| !["open", "exists", "woke", "wipe"].contains(command)) {
+    for command in
+        COMMANDS.into_iter().filter(|command| !["open", "exists", "woke", "wipe"].contains(command))
+    {
         assert_eq!(a.call(command, args.clone()).unwrap_err()["code"], "NO_DEVICE", "{command}");
     }
     assert!(tauri::async_runtime::block_on(a.app().sync().client()).is_err());
