@@ -126,7 +126,7 @@ export class SyncClient {
 
   /** Says that the app durably has everything up to this cursor, usually a page's `maxCursor`. */
   async ack(cursor: Cursor): Promise<void> {
-    await this.#call("ack", { cursor });
+    await this.#call("ack", { cursor, generation: this.#has?.generation });
   }
 
   /** Waits until everything pushed is durable at the relay. Rejects with TIMED_OUT, or RESTORE_WAITS. Default: 30 s. */

@@ -105,10 +105,20 @@ pub(crate) async fn pull<R: Runtime>(
     Ok(Response::new(body::page(&page)?))
 }
 
+/// With the `generation` of the page that ends there. Without: counts only for pages that this app was given since its
+/// start.
 #[command]
-pub(crate) async fn ack<R: Runtime>(app: AppHandle<R>, cursor: Number) -> Result<(), Error> {
+pub(crate) async fn ack<R: Runtime>(
+    app: AppHandle<R>,
+    cursor: Number,
+    generation: Option<u32>,
+) -> Result<(), Error> {
     let cursor = cursor.cursor()?;
-    Ok(app.sync().client().await?.ack(cursor).await?)
+    let client = app.sync().client().await?;
+    Ok(match generation {
+        Some(generation) => client.ack_page(PageEnd { generation, cursor }).await?,
+        None => client.ack(cursor).await?,
+    })
 }
 
 #[command]

@@ -98,7 +98,7 @@ test("each other status is told once, whichever way it came", async () => {
 
 test("pages come as bytes or as numbers, and the next call and the acknowledgement name the end of the last one", async () => {
   const pages = [sent([[104, 105], []], { generation: 2, maxCursor: 4, hasMore: true }), sent([], { generation: 2, maxCursor: 4, hasMore: false })];
-  const plugin = play({ pull: () => (pages.length === 2 ? pages.shift().buffer : [...pages.shift()]) });
+  const plugin = play({ ack: () => null, pull: () => (pages.length === 2 ? pages.shift().buffer : [...pages.shift()]) });
   const client = await SyncClient.open();
   const first = await client.pull();
   assert.deepEqual(first.blobs.map((blob) => blob.text()), ["hi", ""]);
@@ -106,6 +106,8 @@ test("pages come as bytes or as numbers, and the next call and the acknowledgeme
   assert.equal((await client.pull()).hasMore, false);
   const asked = plugin.calls.filter(({ command }) => command === "pull").map(({ args }) => args.has);
   assert.deepEqual(asked, [null, { generation: 2, cursor: 4 }]);
+  await client.ack(4);
+  assert.deepEqual(plugin.calls.find(({ command }) => command === "ack").args, { cursor: 4, generation: 2 });
 });
 
 test("the plugin hears that the network is back, until the client is closed", async () => {

@@ -53,6 +53,25 @@ fn a_page_comes_again_until_the_webview_says_that_it_has_it() {
 }
 
 #[test]
+fn an_acknowledgement_counts_for_the_log_that_its_page_is_of() {
+    let relay = Relay::start();
+    let (a, _a) = device(&relay, "laptop");
+    let (b, b_folder) = device(&relay, "phone");
+    a.admit(&b);
+    a.send(b"one");
+    let page = b.next_page();
+    let mut ack = json!({ "cursor": page.head["maxCursor"], "generation": 99 });
+    b.call("ack", ack.clone()).unwrap();
+    assert_eq!(b.call("last_cursor", json!({})).unwrap(), 0);
+    b.close();
+    // The page may say so only after the app was started again.
+    let again = Device::opened(plugin(&relay, b_folder.path(), "phone"));
+    ack["generation"] = page.head["generation"].clone();
+    again.call("ack", ack).unwrap();
+    assert_eq!(again.call("last_cursor", json!({})).unwrap(), page.head["maxCursor"]);
+}
+
+#[test]
 fn what_is_no_cursor_is_refused_by_code() {
     let relay = Relay::start();
     let (a, _a) = device(&relay, "laptop");
