@@ -48,6 +48,8 @@ fn context<R: Runtime>() -> Context<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use tauri::WebviewWindow;
     use tauri::ipc::{CallbackFn, CapabilityBuilder};
     use tauri::test::{INVOKE_KEY, MockRuntime, get_ipc_response, mock_builder};
@@ -101,6 +103,14 @@ mod tests {
         };
         let answer = get_ipc_response(webview, request);
         !answer.is_err_and(|error| error.as_str().is_some_and(|text| text.contains("not allowed")))
+    }
+
+    #[test]
+    fn windows_finds_an_icon_of_its_kind() {
+        let icons = context::<MockRuntime>().config().bundle.icon.clone();
+        let icon = icons.iter().find(|icon| icon.ends_with(".ico")).unwrap();
+        let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(icon)).unwrap();
+        assert!(bytes.starts_with(&[0, 0, 1, 0]));
     }
 
     #[test]
