@@ -115,10 +115,11 @@ pub(crate) async fn ack<R: Runtime>(
 ) -> Result<(), Error> {
     let cursor = cursor.cursor()?;
     let client = app.sync().client().await?;
-    Ok(match generation {
+    match generation {
         Some(generation) => client.ack_page(PageEnd { generation, cursor }).await?,
         None => client.ack(cursor).await?,
-    })
+    }
+    Ok(())
 }
 
 #[command]

@@ -54,7 +54,10 @@ enum Moment<'a> {
 }
 
 impl<'a> Moment<'a> {
-    // There are many events, and others with each version of Tauri.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "there are many, and others with each version of Tauri"
+    )]
     fn of(event: &'a RunEvent) -> Option<Self> {
         match event {
             RunEvent::WindowEvent { label, event, .. } => Self::of_window(label, event),

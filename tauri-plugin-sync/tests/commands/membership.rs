@@ -113,12 +113,13 @@ fn all_windows_are_told_of_a_device_that_is_gone_after_everything_else_about_it(
     let told = |what: &str| {
         let gone = a.status()["deviceId"].clone();
         // Leaving sends them.
-        let last = (0..20).map(|n| a.push(&[n])).last().unwrap();
+        let pushed: Vec<_> = (0..20).map(|n| a.push(&[n])).collect();
         a.call(what, json!({})).unwrap();
         let mut events = a.events_until("ended");
         let ended = events.pop().unwrap();
-        let acked =
-            events.iter().any(|event| event["name"] == "pushAcked" && event["detail"]["blobId"] == last);
+        let acked = events
+            .iter()
+            .any(|event| event["name"] == "pushAcked" && event["detail"]["blobId"] == pushed[19]);
         assert_eq!(acked, what == "leave");
         assert_eq!(ended["detail"], json!({ "deviceId": gone }));
         assert_eq!(ended["status"]["deviceId"], gone);

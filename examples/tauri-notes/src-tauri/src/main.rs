@@ -124,23 +124,34 @@ mod tests {
         assert!(!may(&browser, "open"));
     }
 
+    /// A window of this name with these permissions.
+    fn with(app: &App<MockRuntime>, label: &str, permissions: &[&str]) -> WebviewWindow<MockRuntime> {
+        let capability = CapabilityBuilder::new(label).window(label);
+        let capability = permissions.iter().fold(capability, |all, one| all.permission(*one));
+        app.add_capability(capability).unwrap();
+        webview(app, label)
+    }
+
     #[test]
-    fn the_default_is_without_what_cannot_be_undone_and_what_is_denied_is_refused() {
-        let app = app("permissions");
-        let with = |label: &str, permissions: &[&str]| {
-            let capability = CapabilityBuilder::new(label).window(label);
-            let capability = permissions.iter().fold(capability, |all, one| all.permission(*one));
-            app.add_capability(capability).unwrap();
-            webview(&app, label)
-        };
-        let default = with("default", &["sync:default"]);
-        let reader = with("reader", &["sync:default", "sync:deny-push"]);
+    fn the_default_is_without_what_cannot_be_undone() {
+        let app = app("default");
+        let default = with(&app, "default", &["sync:default"]);
         for command in DEFAULT {
             assert!(may(&default, command), "{command}");
-            assert_eq!(may(&reader, command), command != "push", "{command}");
         }
         for command in MEMBERSHIP {
             assert!(!may(&default, command), "{command}");
+        }
+    }
+
+    #[test]
+    fn what_is_denied_to_one_window_is_denied_to_the_whole_app() {
+        let app = app("deny");
+        let reader = with(&app, "reader", &["sync:default", "sync:deny-push"]);
+        let main = webview(&app, "main");
+        for command in DEFAULT {
+            assert_eq!(may(&reader, command), command != "push", "{command}");
+            assert_eq!(may(&main, command), command != "push", "{command}");
         }
     }
 }
