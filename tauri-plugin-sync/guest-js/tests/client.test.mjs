@@ -126,11 +126,13 @@ test("what fails is an error with a code", async () => {
   play({
     connect: fail({ code: "TOO_MANY_REQUESTS", message: "wait", retryAfterMs: 5000 }),
     leave: fail("sync.leave not allowed. Permissions associated with this command: sync:allow-leave"),
+    rotate: fail("sync.rotate explicitly denied on origin local\n\nreferenced by: capability: main"),
     flush: fail("invalid args `timeoutMs` for command `flush`"),
   });
   const client = await SyncClient.open();
   await assert.rejects(client.connect(), { code: "TOO_MANY_REQUESTS", message: "wait", retryAfterMs: 5000 });
   await assert.rejects(client.leave(), { code: "NOT_ALLOWED" });
+  await assert.rejects(client.rotate(), { code: "NOT_ALLOWED" });
   await assert.rejects(client.flush(), (error) => error instanceof SyncError && error.code === "BAD_ARGUMENT");
   await assert.rejects(client.push(1), { code: "BAD_ARGUMENT" });
   await client.close();

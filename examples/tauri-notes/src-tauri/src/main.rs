@@ -102,7 +102,8 @@ mod tests {
             invoke_key: INVOKE_KEY.to_owned(),
         };
         let answer = get_ipc_response(webview, request);
-        !answer.is_err_and(|error| error.as_str().is_some_and(|text| text.contains("not allowed")))
+        let refused = |text: &str| text.contains("not allowed") || text.contains("explicitly denied");
+        !answer.is_err_and(|error| error.as_str().is_some_and(refused))
     }
 
     #[test]
