@@ -20,7 +20,9 @@ const COMMANDS: &[&str] = &[
     "restore",
     "remove_device",
     "rotate",
+    "trust_relay",
     "leave",
+    "delete_group",
     "wipe",
 ];
 

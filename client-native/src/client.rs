@@ -226,6 +226,12 @@ impl SyncClient {
         self.done(Ask::Ack { cursor, generation }).await
     }
 
+    /// As [`ack`](Self::ack), for whoever passes pages on: the app durably has the page that ends here. Also counts when
+    /// another process was given the page. Does nothing when the relay has started over since.
+    pub async fn ack_page(&self, end: PageEnd) -> Result<(), Error> {
+        self.done(Ask::Ack { cursor: end.cursor, generation: Some(end.generation) }).await
+    }
+
     /// Up to here the app has everything.
     pub fn last_cursor(&self) -> Cursor {
         self.status.borrow().last_cursor

@@ -24,17 +24,23 @@ const EVENT = "sync://event";
 const FLUSH_MS = 30_000;
 
 type SentStatus = Omit<Status, "stopped" | "leader" | "storage" | "persisted"> & { revision: number; stopped: unknown };
-type SentEvent = { name: keyof SyncEvents; detail: never };
+type SentEvent = { name: keyof SyncEvents | "ended"; detail: never };
 
 /** The app's device. It lives in the app, not in the page: all windows share it, and it goes on when a page is gone. */
 export class SyncClient {
   #status!: SentStatus;
+  /** The revision of the status that listeners know. */
+  #told = 0;
   #listeners = new Listeners();
   #receipts = new Receipts();
   /** The end of the last page that reached the app. */
   #has: End | null = null;
   #leads = false;
+  /** Whether `leave` is under way. */
+  #leaving = false;
   #end = new AbortController();
+  /** Why nothing works any more. */
+  #closed: SyncError | null = null;
 
   private constructor() {}
 
@@ -68,6 +74,7 @@ export class SyncClient {
     try {
       const { status, missed } = await call<{ status: SentStatus; missed: SentEvent[] }>("open", { options });
       this.#status = status;
+      this.#told = status.revision;
       await lead(() => this.#lead(), signal);
       addEventListener("online", () => this.woke(), { signal });
       const told = [...missed.map((event) => ({ status, event })), ...early];
@@ -119,7 +126,7 @@ export class SyncClient {
 
   /** Says that the app durably has everything up to this cursor, usually a page's `maxCursor`. */
   async ack(cursor: Cursor): Promise<void> {
-    await this.#call("ack", { cursor });
+    await this.#call("ack", { cursor, generation: this.#has?.generation });
   }
 
   /** Waits until everything pushed is durable at the relay. Rejects with TIMED_OUT, or RESTORE_WAITS. Default: 30 s. */
@@ -171,15 +178,33 @@ export class SyncClient {
     await this.#call("restore");
   }
 
-  /** Leaves the group for good: sends what is queued, tells the others and the relay, and erases the device here. Open
-   *  another client afterwards. Needs `sync:allow-leave`. */
+  /** Accepts another key of the relay from now on. Needs `sync:allow-trust-relay`. */
+  async trustRelay(key: string): Promise<void> {
+    await this.#call("trust_relay", { key });
+  }
+
+  /** Leaves the group for good: sends what is queued, tells the others and the relay, and erases the device here. Then
+   *  the clients of all windows are closed. Needs `sync:allow-leave`. */
   async leave(): Promise<void> {
-    await call("leave");
+    if (this.#closed) throw this.#closed;
+    this.#leaving = true;
+    try {
+      await call("leave");
+    } finally {
+      this.#leaving = false;
+    }
+    this.#close(closed());
+  }
+
+  /** Erases the group at the relay, with everything in it, for all its devices. What is stored on them stays.
+   *  Needs `sync:allow-delete-group`. */
+  async deleteGroup(): Promise<void> {
+    await this.#call("delete_group");
   }
 
   /** Tells that the network or the window came back. Done by itself on `online`; a window's focus, the plugin sees. */
   woke(): void {
-    call("woke").catch(() => {});
+    if (!this.#closed) call("woke").catch(() => {});
   }
 
   status(): Status {
@@ -201,29 +226,51 @@ export class SyncClient {
 
   /** Lets go of the device in this page; another window may lead. The app keeps it, and stays connected. */
   async close(): Promise<void> {
+    this.#close(closed());
+  }
+
+  #close(why: SyncError): void {
+    if (this.#closed) return;
+    this.#closed = why;
     this.#end.abort();
-    this.#receipts.failAll(new SyncError("CLOSED", "this client was closed"));
+    this.#receipts.failAll(why);
+  }
+
+  /** The device has left its group or was erased, by another window unless this one leaves. */
+  #gone(): void {
+    const why = new SyncError("CLOSED", "this app's device has left the group, or was erased");
+    if (!this.#leaving) this.#listeners.tell("error", why);
+    this.#close(why);
   }
 
   /** Calls a command, and sees how things stand after it before anybody else does. */
   async #call<T>(command: string, args?: InvokeArgs, options?: InvokeOptions): Promise<T> {
-    if (this.#end.signal.aborted) throw new SyncError("CLOSED", "this client was closed");
+    if (this.#closed) throw this.#closed;
     const reply = await call<T>(command, args, options);
-    this.#stand(await call<SentStatus>("status"));
+    // It is done, whether or not this window may ask. Then events alone say how things stand.
+    await call<SentStatus>("status").then((status) => this.#stand(status), () => {});
     return reply;
   }
 
-  /** Replies and events overtake each other: the greater revision is the newer status. Gives whether it is news. */
-  #stand(status: SentStatus): boolean {
-    const isNews = status.revision > this.#status.revision;
-    if (isNews) this.#status = status;
-    return isNews;
+  /** Replies and events overtake each other: the greater revision is the newer status. */
+  #stand(status: SentStatus): void {
+    if (status.revision > this.#status.revision && this.#isOf(status)) this.#status = status;
+  }
+
+  /** Whether it is about the device that was opened: a page may hear of the one before, or the one after. */
+  #isOf({ deviceId }: SentStatus): boolean {
+    return deviceId === this.#status.deviceId;
   }
 
   #heard(status: SentStatus, { name, detail }: SentEvent): void {
-    const isNews = this.#stand(status);
-    if (name === "statusChanged") return this.#listeners.tell(name, this.status());
-    if (isNews) this.#listeners.tell("statusChanged", this.status());
+    if (this.#closed || !this.#isOf(status)) return;
+    if (name === "ended") return this.#gone();
+    this.#stand(status);
+    if (this.#told < this.#status.revision) {
+      this.#told = this.#status.revision;
+      this.#listeners.tell("statusChanged", this.status());
+    }
+    if (name === "statusChanged") return;
     if (name === "pushAcked" || name === "pushRejected") this.#receipts.settle(detail);
     if (name === "pushRenamed") this.#receipts.rename(detail);
     if (name === "disconnected") {
@@ -237,6 +284,10 @@ export class SyncClient {
     this.#leads = true;
     this.#listeners.tell("leaderChanged", { leader: true });
   }
+}
+
+function closed(): SyncError {
+  return new SyncError("CLOSED", "this client was closed");
 }
 
 /** Calls a command of the plugin. */

@@ -24,5 +24,5 @@ export function syncError(thrown: unknown): SyncError {
     return new SyncError(code, message, retryAfterMs);
   }
   const text = String(thrown);
-  return new SyncError(text.includes("not allowed") ? "NOT_ALLOWED" : "BAD_ARGUMENT", text);
+  return new SyncError(/not allowed|explicitly denied/.test(text) ? "NOT_ALLOWED" : "BAD_ARGUMENT", text);
 }

@@ -166,6 +166,8 @@ export interface SyncEvents {
   statusChanged: Status;
   /** This window leads from now on. */
   leaderChanged: { leader: boolean };
+  /** Another window, or the app itself, has left the group or erased the device: this client is closed. */
+  error: SyncError;
 }
 
 /** What went wrong, for programs. */

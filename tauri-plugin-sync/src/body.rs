@@ -1,6 +1,7 @@
 //! Bytes between webview and Rust, as bytes where the platform lets them through.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use sync_client::{Blob, Page};
 use tauri::http::HeaderMap;
 use tauri::ipc::InvokeBody;
@@ -55,51 +56,34 @@ impl Push {
 /// A page as one run of bytes: the length of the head (4 bytes, big-endian), the head as JSON, then the data of each
 /// blob, one after the other.
 pub(crate) fn page(page: &Page) -> Result<Vec<u8>, Error> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Head {
-        generation: u32,
-        max_cursor: u64,
-        has_more: bool,
-        blobs: Vec<BlobHead>,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct BlobHead {
-        cursor: u64,
-        blob_id: String,
-        sender: String,
-        timestamp: u64,
-        len: usize,
-    }
-    let head = |blob: &Blob| BlobHead {
-        cursor: blob.cursor.get(),
-        blob_id: blob_id(blob.blob_id),
-        sender: blob.sender.to_string(),
-        timestamp: blob.timestamp.0,
-        len: blob.data.len(),
+    let blob = |blob: &Blob| {
+        json!({
+            "cursor": blob.cursor.get(),
+            "blobId": blob_id(blob.blob_id),
+            "sender": blob.sender.to_string(),
+            "timestamp": blob.timestamp.0,
+            "len": blob.data.len(),
+        })
     };
-    let head = Head {
-        generation: page.generation,
-        max_cursor: page.max_cursor.get(),
-        has_more: page.has_more,
-        blobs: page.blobs.iter().map(head).collect(),
-    };
-    let head = serde_json::to_vec(&head).map_err(tauri::Error::from)?;
+    let head = json!({
+        "generation": page.generation,
+        "maxCursor": page.max_cursor.get(),
+        "hasMore": page.has_more,
+        "blobs": page.blobs.iter().map(blob).collect::<Vec<_>>(),
+    });
+    let head = head.to_string();
     let head_len =
         u32::try_from(head.len()).map_err(|_| Error::Argument("a page of so many blobs is too long"))?;
     let data = page.blobs.iter().map(|blob| blob.data.len()).sum::<usize>();
     let mut bytes = Vec::with_capacity(4 + head.len() + data);
     bytes.extend(head_len.to_be_bytes());
-    bytes.extend(head);
+    bytes.extend(head.as_bytes());
     bytes.extend(page.blobs.iter().flat_map(|blob| &blob.data));
     Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -87,7 +87,9 @@ impl Builder {
                 commands::restore,
                 commands::remove_device,
                 commands::rotate,
+                commands::trust_relay,
                 commands::leave,
+                commands::delete_group,
                 commands::wipe,
             ])
             .setup(move |app, _| {
@@ -96,6 +98,7 @@ impl Builder {
                 lifecycle::start(app);
                 Ok(())
             })
+            .on_page_load(|webview, load| lifecycle::on_page_load(webview, load.event()))
             .on_event(lifecycle::on_event)
             .build()
     }

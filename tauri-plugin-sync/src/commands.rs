@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use sync_client::{Cursor, DeviceId, PageEnd};
+use sync_client::{Cursor, DeviceId, PageEnd, RelayKey};
 use tauri::ipc::{Request, Response};
-use tauri::{AppHandle, Runtime, command};
+use tauri::{AppHandle, Runtime, Webview, command};
 
 use crate::body::{self, Push};
 use crate::builder::NewDevice;
@@ -45,11 +45,13 @@ impl End {
 #[command]
 pub(crate) async fn open<R: Runtime>(
     app: AppHandle<R>,
+    webview: Webview<R>,
     options: Option<NewDevice>,
 ) -> Result<OpenedValue, Error> {
     let sync = app.sync();
-    let client = sync.open(options.unwrap_or_default()).await?;
-    Ok(OpenedValue { status: sync.status(&client), missed: sync.warnings().listen() })
+    let client = sync.open_or_make(options.unwrap_or_default()).await?;
+    let missed = sync.warnings().listen(webview.label(), webview.window_ref().label());
+    Ok(OpenedValue { status: sync.status(&client), missed })
 }
 
 #[command]
@@ -103,10 +105,21 @@ pub(crate) async fn pull<R: Runtime>(
     Ok(Response::new(body::page(&page)?))
 }
 
+/// With the `generation` of the page that ends there. Without: counts only for pages that this app was given since its
+/// start.
 #[command]
-pub(crate) async fn ack<R: Runtime>(app: AppHandle<R>, cursor: Number) -> Result<(), Error> {
+pub(crate) async fn ack<R: Runtime>(
+    app: AppHandle<R>,
+    cursor: Number,
+    generation: Option<u32>,
+) -> Result<(), Error> {
     let cursor = cursor.cursor()?;
-    Ok(app.sync().client().await?.ack(cursor).await?)
+    let client = app.sync().client().await?;
+    match generation {
+        Some(generation) => client.ack_page(PageEnd { generation, cursor }).await?,
+        None => client.ack(cursor).await?,
+    }
+    Ok(())
 }
 
 #[command]
@@ -176,9 +189,22 @@ pub(crate) async fn rotate<R: Runtime>(app: AppHandle<R>, keep_history: Option<b
     Ok(app.sync().client().await?.rotate(keep_history.unwrap_or(true)).await?)
 }
 
+/// Accepts another key of the relay from now on.
+#[command]
+pub(crate) async fn trust_relay<R: Runtime>(app: AppHandle<R>, key: String) -> Result<(), Error> {
+    let key = RelayKey::from_text(&key).ok_or(Error::Argument("this is no key of a relay"))?;
+    Ok(app.sync().client().await?.trust_relay(key).await?)
+}
+
 #[command]
 pub(crate) async fn leave<R: Runtime>(app: AppHandle<R>) -> Result<(), Error> {
     app.sync().leave().await
+}
+
+/// Erases the group at the relay, for all its devices.
+#[command]
+pub(crate) async fn delete_group<R: Runtime>(app: AppHandle<R>) -> Result<(), Error> {
+    Ok(app.sync().client().await?.delete_group().await?)
 }
 
 /// Erases the device here, and tells nobody.

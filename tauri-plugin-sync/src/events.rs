@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sync_client::{Break, Event, Refused};
+use sync_client::{Break, DeviceId, Event, Refused};
 
 use crate::error::refusal;
 use crate::values::{ErrorValue, blob_id};
@@ -21,6 +21,11 @@ impl Told {
     pub(crate) fn status_changed() -> Self {
         Self { name: "statusChanged", detail: Value::Null, is_warning: false }
     }
+
+    /// This device has left its group, or was erased.
+    pub(crate) fn ended(device: DeviceId) -> Self {
+        Self { name: "ended", detail: json!({ "deviceId": device.to_string() }), is_warning: false }
+    }
 }
 
 pub(crate) fn told(event: &Event) -> Told {
@@ -28,6 +33,9 @@ pub(crate) fn told(event: &Event) -> Told {
         event,
         Event::UnknownDevice { .. }
             | Event::InviteMisused
+            | Event::PushRejected { .. }
+            | Event::HistoryTruncated { .. }
+            | Event::RelayReset
             | Event::RestoreWaits
             | Event::ChainBroken { .. }
             | Event::Forked { .. }
@@ -112,5 +120,23 @@ fn broken(how: Break) -> (&'static str, u64, u64) {
         Break::Altered { seq } => ("altered", seq, seq.saturating_add(1)),
         Break::Reordered { seq } => ("reordered", seq, seq.saturating_add(1)),
         Break::Repeated { seq } => ("repeated", seq, seq.saturating_add(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_client::{BlobId, Cursor, ErrorCode};
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_once_and_points_to_nothing_that_could_be_asked_for_is_a_warning() {
+        let lost = Event::PushRejected { blob_id: BlobId([1; 16]), code: ErrorCode::BlobTooLarge };
+        for once in [lost, Event::HistoryTruncated { up_to: Cursor::ZERO }, Event::RelayReset] {
+            assert!(told(&once).is_warning, "{once:?}");
+        }
+        for again in [Event::Connected, Event::Disconnected { stopped: None }] {
+            assert!(!told(&again).is_warning, "{again:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@
 //! use tauri_plugin_sync::SyncExt;
 //!
 //! # async fn run<R: tauri::Runtime>(app: tauri::AppHandle<R>) -> Result<(), tauri_plugin_sync::Error> {
-//! let client = app.sync().client().await?;
+//! let client = app.sync().open().await?;
 //! client.push("a change").await?;
 //! # Ok(()) }
 //! ```

@@ -1,4 +1,4 @@
-use sync_client::{Cursor, Error, Event, SyncClient};
+use sync_client::{Cursor, Error, Event, PageEnd, SyncClient};
 
 use crate::proxy::{Line, Proxy};
 use crate::relay::Relay;
@@ -197,6 +197,26 @@ async fn a_page_comes_again_until_it_is_said_to_have_arrived() {
     let next = b.client.pull_after_page(Some(first.end()), 0).await.unwrap();
     assert!(next.blobs.is_empty());
     assert_eq!(b.client.last_cursor(), first.max_cursor);
+}
+
+#[tokio::test]
+async fn a_page_is_acknowledged_after_a_restart_and_for_its_own_log_only() {
+    let relay = Relay::start();
+    let (a, b) = pair(&relay.url()).await;
+    a.client.send("one").await;
+    let page = loop {
+        let page = b.client.pull_after_page(None, 0).await.unwrap();
+        if !page.blobs.is_empty() {
+            break page;
+        }
+    };
+    let before = b.client.last_cursor();
+    b.client.ack_page(PageEnd { generation: page.generation + 1, ..page.end() }).await.unwrap();
+    assert_eq!(b.client.last_cursor(), before);
+    b.client.close().await;
+    let again = SyncClient::open(config(&relay.url(), b.folder.path(), "phone")).await.unwrap();
+    again.ack_page(page.end()).await.unwrap();
+    assert_eq!(again.last_cursor(), page.max_cursor);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 // The webview's side against a plugin that is played here.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import test from "node:test";
 
 const STATUS = { revision: 1, connection: "online", stopped: null, deviceId: "me", lastCursor: 0, pendingPush: 0 };
@@ -8,6 +9,7 @@ const STATUS = { revision: 1, connection: "online", stopped: null, deviceId: "me
 function play(answers = {}) {
   const calls = [];
   const heard = new Map();
+  const ofWindow = new Map();
   let status = STATUS;
   const known = {
     open: () => ({ status, missed: [] }),
@@ -16,7 +18,7 @@ function play(answers = {}) {
   };
   globalThis.window = globalThis;
   globalThis.navigator ??= {};
-  globalThis.addEventListener = () => {};
+  globalThis.addEventListener = (name, listener) => ofWindow.set(name, listener);
   globalThis.__TAURI_EVENT_PLUGIN_INTERNALS__ = { unregisterListener: () => {} };
   globalThis.__TAURI_INTERNALS__ = {
     transformCallback: (callback) => heard.set(heard.size, callback).size - 1,
@@ -30,6 +32,7 @@ function play(answers = {}) {
   };
   return {
     calls,
+    fire: (name) => ofWindow.get(name)(),
     set: (change) => (status = { ...status, ...change }),
     tell: (name, detail = {}, at = status) => heard.forEach((callback) => callback({ payload: { name, detail, status: at } })),
   };
@@ -81,9 +84,21 @@ test("after a call the status is the newer one, and what is told late does not t
   assert.deepEqual([leader, persisted, stopped], [true, true, null]);
 });
 
-test("pages come as bytes or as numbers, and the next call names the end of the last one", async () => {
+test("each other status is told once, whichever way it came", async () => {
+  const plugin = play({ ack: () => plugin.set({ revision: 2, lastCursor: 9 }) && null });
+  const client = await SyncClient.open();
+  const told = [];
+  client.on("statusChanged", ({ lastCursor }) => told.push(lastCursor));
+  plugin.tell("statusChanged");
+  await client.ack(9);
+  plugin.tell("connected");
+  plugin.tell("statusChanged");
+  assert.deepEqual(told, [9]);
+});
+
+test("pages come as bytes or as numbers, and the next call and the acknowledgement name the end of the last one", async () => {
   const pages = [sent([[104, 105], []], { generation: 2, maxCursor: 4, hasMore: true }), sent([], { generation: 2, maxCursor: 4, hasMore: false })];
-  const plugin = play({ pull: () => (pages.length === 2 ? pages.shift().buffer : [...pages.shift()]) });
+  const plugin = play({ ack: () => null, pull: () => (pages.length === 2 ? pages.shift().buffer : [...pages.shift()]) });
   const client = await SyncClient.open();
   const first = await client.pull();
   assert.deepEqual(first.blobs.map((blob) => blob.text()), ["hi", ""]);
@@ -91,6 +106,19 @@ test("pages come as bytes or as numbers, and the next call names the end of the 
   assert.equal((await client.pull()).hasMore, false);
   const asked = plugin.calls.filter(({ command }) => command === "pull").map(({ args }) => args.has);
   assert.deepEqual(asked, [null, { generation: 2, cursor: 4 }]);
+  await client.ack(4);
+  assert.deepEqual(plugin.calls.find(({ command }) => command === "ack").args, { cursor: 4, generation: 2 });
+});
+
+test("the plugin hears that the network is back, until the client is closed", async () => {
+  const plugin = play({ woke: () => null });
+  const woke = () => plugin.calls.filter(({ command }) => command === "woke").length;
+  const client = await SyncClient.open();
+  plugin.fire("online");
+  assert.equal(woke(), 1);
+  await client.close();
+  plugin.fire("online");
+  assert.equal(woke(), 1);
 });
 
 test("what fails is an error with a code", async () => {
@@ -98,15 +126,80 @@ test("what fails is an error with a code", async () => {
   play({
     connect: fail({ code: "TOO_MANY_REQUESTS", message: "wait", retryAfterMs: 5000 }),
     leave: fail("sync.leave not allowed. Permissions associated with this command: sync:allow-leave"),
+    rotate: fail("sync.rotate explicitly denied on origin local\n\nreferenced by: capability: main"),
     flush: fail("invalid args `timeoutMs` for command `flush`"),
   });
   const client = await SyncClient.open();
   await assert.rejects(client.connect(), { code: "TOO_MANY_REQUESTS", message: "wait", retryAfterMs: 5000 });
   await assert.rejects(client.leave(), { code: "NOT_ALLOWED" });
+  await assert.rejects(client.rotate(), { code: "NOT_ALLOWED" });
   await assert.rejects(client.flush(), (error) => error instanceof SyncError && error.code === "BAD_ARGUMENT");
   await assert.rejects(client.push(1), { code: "BAD_ARGUMENT" });
   await client.close();
   await assert.rejects(client.ack(1), { code: "CLOSED" });
+});
+
+test("a page that knows the browser's client finds its methods and events here", async () => {
+  const read = (path) => readFile(new URL(path, import.meta.url), "utf8");
+  const [browser, own] = await Promise.all(["../../../client-wasm/js/index.d.ts", "../types.ts"].map(read));
+  const block = (text, head) => text.slice(text.indexOf(head)).split("\n}")[0];
+  const names = (text, pattern) => [...text.matchAll(pattern)].map(([, name]) => name).sort();
+  const methods = names(block(browser, "export class SyncClient"), /^  (?!private|readonly)(?:static )?(\w+)[(<]/gm);
+  assert.ok(methods.includes("trustRelay") && methods.includes("open"));
+  assert.deepEqual(methods.filter((name) => !(name in SyncClient || name in SyncClient.prototype)), []);
+  const events = (text) => names(block(text, "export interface SyncEvents"), /^  (\w+):/gm);
+  assert.deepEqual(events(own), events(browser));
+});
+
+test("another key of the relay is trusted, and a group is deleted, by a command each", async () => {
+  const plugin = play({ trust_relay: () => null, delete_group: () => null });
+  const client = await SyncClient.open();
+  await client.trustRelay("KEY");
+  await client.deleteGroup();
+  const asked = plugin.calls.filter(({ command }) => !["open", "status"].includes(command));
+  assert.deepEqual(asked.map(({ command, args }) => [command, args]), [["trust_relay", { key: "KEY" }], ["delete_group", {}]]);
+});
+
+test("what is done is done in a window that may not ask how things stand", async () => {
+  const refuse = () => Promise.reject("sync.status not allowed. Permissions associated with this command: sync:allow-status");
+  const plugin = play({ push: () => "b1", status: refuse });
+  const client = await SyncClient.open();
+  const receipt = await client.push("text");
+  plugin.tell("pushAcked", { blobId: "b1", cursor: 7 }, { ...STATUS, revision: 2, lastCursor: 3 });
+  assert.equal(await receipt.acked(), 7);
+  assert.equal(client.lastCursor, 3);
+});
+
+test("a client whose device is gone is closed, and says so unless it leaves itself", async () => {
+  const plugin = play({ push: () => "b1", leave: () => plugin.tell("ended", { deviceId: "me" }) });
+  for (const leaves of [false, true]) {
+    const client = await SyncClient.open();
+    const errors = [];
+    client.on("error", ({ code }) => errors.push(code));
+    const receipt = await client.push("text");
+    if (leaves) await client.leave();
+    else plugin.tell("ended", { deviceId: "me" });
+    await assert.rejects(receipt.acked(), { code: "CLOSED" });
+    await assert.rejects(client.push("more"), { code: "CLOSED" });
+    assert.deepEqual(errors, leaves ? [] : ["CLOSED"]);
+  }
+  assert.equal(plugin.calls.filter(({ command }) => command === "push").length, 2);
+});
+
+test("what is said of the device before means nothing to who has opened the next one", async () => {
+  const plugin = play({
+    open: () => {
+      plugin.tell("ended", { deviceId: "old" }, { ...STATUS, deviceId: "old", revision: 9 });
+      return { status: { ...STATUS, revision: 8 }, missed: [] };
+    },
+  });
+  const client = await SyncClient.open();
+  plugin.tell("statusChanged", {}, { ...STATUS, deviceId: "old", revision: 10 });
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.equal(client.status().deviceId, "me");
+  plugin.set({ revision: 11, lastCursor: 5 });
+  plugin.tell("statusChanged");
+  assert.equal(client.lastCursor, 5);
 });
 
 test("what nobody has heard yet is told to who opens and then listens", async () => {

@@ -19,7 +19,7 @@ use crate::relay::Relay;
 /// Far more than anything takes: only a test that would hang runs into it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) const COMMANDS: [&str; 20] = [
+pub(crate) const COMMANDS: [&str; 22] = [
     "open",
     "exists",
     "connect",
@@ -38,7 +38,9 @@ pub(crate) const COMMANDS: [&str; 20] = [
     "restore",
     "remove_device",
     "rotate",
+    "trust_relay",
     "leave",
+    "delete_group",
     "wipe",
 ];
 
@@ -66,15 +68,22 @@ pub(crate) fn plugin(relay: &Relay, folder: &Path, name: &str) -> Builder {
     Builder::new().relay(relay.url()).folder(folder).device_name(name).keychain(Keychain::Off)
 }
 
-/// An app in a folder of its own.
+/// An app in a folder of its own, which has a device.
 pub(crate) fn device(relay: &Relay, name: &str) -> (Device, TempDir) {
     let folder = TempDir::new().unwrap();
-    (Device::start(plugin(relay, folder.path(), name)), folder)
+    (Device::opened(plugin(relay, folder.path(), name)), folder)
 }
 
 impl Device {
     pub(crate) fn start(plugin: Builder) -> Self {
         Self::allowed(plugin, &COMMANDS)
+    }
+
+    /// An app whose page has opened the device, and made it if there was none.
+    pub(crate) fn opened(plugin: Builder) -> Self {
+        let device = Self::start(plugin);
+        device.open();
+        device
     }
 
     /// An app whose webview may call these commands only.
@@ -158,18 +167,27 @@ impl Device {
         }
     }
 
+    pub(crate) fn open(&self) -> Value {
+        self.call("open", json!({})).unwrap()
+    }
+
     pub(crate) fn status(&self) -> Value {
         self.call("status", json!({})).unwrap()
     }
 
     /// The next event of this name.
     pub(crate) fn wait_for(&self, name: &str) -> Value {
-        loop {
-            let event = self.events.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{name} does not come"));
-            if event["name"] == name {
-                return event;
-            }
+        self.events_until(name).pop().unwrap()
+    }
+
+    /// All events up to the next one of this name.
+    pub(crate) fn events_until(&self, name: &str) -> Vec<Value> {
+        let mut events: Vec<Value> = Vec::new();
+        while events.last().is_none_or(|event| event["name"] != name) {
+            let event = self.events.recv_timeout(PATIENCE);
+            events.push(event.unwrap_or_else(|_| panic!("{name} does not come")));
         }
+        events
     }
 
     /// Makes an invite, and the group with it.

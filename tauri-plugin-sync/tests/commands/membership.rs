@@ -1,7 +1,9 @@
 use serde_json::json;
 use tauri_plugin_sync::SyncExt;
+use tauri_plugin_sync::sync_client::{DeviceId, RelayKey};
+use tempfile::TempDir;
 
-use crate::app::device;
+use crate::app::{COMMANDS, Device, device, plugin};
 use crate::relay::Relay;
 
 #[test]
@@ -64,6 +66,7 @@ fn who_leaves_is_another_device_when_it_comes_back() {
     let removed = a.wait_for("deviceRemoved");
     assert_eq!(removed["detail"], json!({ "deviceId": before["deviceId"], "by": null }));
     assert_eq!(b.call("exists", json!({})).unwrap(), false);
+    b.open();
     a.admit(&b);
     assert_ne!(b.status()["deviceId"], before["deviceId"]);
 }
@@ -72,13 +75,98 @@ fn who_leaves_is_another_device_when_it_comes_back() {
 fn what_is_wiped_is_gone_and_wiping_nothing_is_no_error() {
     let relay = Relay::start();
     let (a, _a) = device(&relay, "laptop");
-    a.call("wipe", json!({})).unwrap();
     a.push(b"never sent");
     let before = a.status();
     a.call("wipe", json!({})).unwrap();
+    a.call("wipe", json!({})).unwrap();
     assert_eq!(a.call("exists", json!({})).unwrap(), false);
+    a.open();
     assert_ne!(a.status()["deviceId"], before["deviceId"]);
     assert_eq!(a.status()["pendingPush"], 0);
+}
+
+#[test]
+fn only_open_makes_a_device() {
+    let relay = Relay::start();
+    let folder = TempDir::new().unwrap();
+    let a = Device::start(plugin(&relay, folder.path(), "laptop"));
+    let args = json!({
+        "data": "text", "cursor": 1, "invite": "0123-4567-89AB-CDEF", "deviceId": DeviceId::from_bytes([9; 32]).unwrap().to_string(),
+        "key": RelayKey::from_bytes([9; 32]).unwrap().to_string(),
+    });
+    for command in
+        COMMANDS.into_iter().filter(|command| !["open", "exists", "woke", "wipe"].contains(command))
+    {
+        assert_eq!(a.call(command, args.clone()).unwrap_err()["code"], "NO_DEVICE", "{command}");
+    }
+    assert!(tauri::async_runtime::block_on(a.app().sync().client()).is_err());
+    assert_eq!(a.call("exists", json!({})).unwrap(), false);
+    a.open();
+    assert_eq!(a.call("exists", json!({})).unwrap(), true);
+}
+
+#[test]
+fn all_windows_are_told_of_a_device_that_is_gone_after_everything_else_about_it() {
+    let relay = Relay::start();
+    let (a, _a) = device(&relay, "laptop");
+    a.send(b"a group");
+    let told = |what: &str| {
+        let gone = a.status()["deviceId"].clone();
+        // Leaving sends them.
+        let pushed: Vec<_> = (0..20).map(|n| a.push(&[n])).collect();
+        a.call(what, json!({})).unwrap();
+        let mut events = a.events_until("ended");
+        let ended = events.pop().unwrap();
+        let acked = events
+            .iter()
+            .any(|event| event["name"] == "pushAcked" && event["detail"]["blobId"] == pushed[19]);
+        assert_eq!(acked, what == "leave");
+        assert_eq!(ended["detail"], json!({ "deviceId": gone }));
+        assert_eq!(ended["status"]["deviceId"], gone);
+        a.open();
+        assert_ne!(a.status()["deviceId"], gone);
+        assert!(a.status()["revision"].as_u64() > ended["status"]["revision"].as_u64());
+    };
+    told("leave");
+    told("wipe");
+}
+
+#[test]
+fn a_relay_with_another_key_is_used_once_somebody_trusts_that_key() {
+    let mut relay = Relay::start();
+    let (a, _a) = device(&relay, "laptop");
+    a.send(b"a group");
+    relay.stop();
+    relay.start_anew();
+    loop {
+        let refused = a.call("connect", json!({})).unwrap_err();
+        if refused["code"] == "RELAY_KEY_CHANGED" {
+            break;
+        }
+        assert_eq!(refused["code"], "UNREACHABLE", "an attempt may still meet the relay that is gone");
+    }
+    let (b, _b) = device(&relay, "phone");
+    b.send(b"another group");
+    let refused = a.call("trust_relay", json!({ "key": "the new one" })).unwrap_err();
+    assert_eq!(refused, json!({ "code": "BAD_ARGUMENT", "message": "this is no key of a relay" }));
+    a.call("trust_relay", json!({ "key": b.status()["relayKey"] })).unwrap();
+    a.call("connect", json!({})).unwrap();
+    assert_eq!(a.status()["relayKey"], b.status()["relayKey"]);
+    a.wait_for("relayReset");
+}
+
+#[test]
+fn a_group_that_is_deleted_is_gone_at_the_relay_and_stays_here() {
+    let relay = Relay::start();
+    let (a, _a) = device(&relay, "laptop");
+    let (b, _b) = device(&relay, "phone");
+    a.admit(&b);
+    a.call("delete_group", json!({})).unwrap();
+    while b.status()["connection"] != "stopped" {
+        b.wait_for("statusChanged");
+    }
+    assert_eq!(b.status()["stopped"]["code"], "GROUP_DELETED");
+    assert_eq!(b.call("exists", json!({})).unwrap(), true);
 }
 
 #[test]
@@ -88,7 +176,7 @@ fn rust_code_and_the_webview_use_one_device() {
     let (b, _b) = device(&relay, "phone");
     a.admit(&b);
     tauri::async_runtime::block_on(async {
-        let client = a.app().sync().client().await.unwrap();
+        let client = a.app().sync().open().await.unwrap();
         client.push("from Rust").await.unwrap().acked().await.unwrap();
     });
     a.wait_for("pushAcked");

@@ -11,7 +11,8 @@ fn a_command_that_is_not_allowed_is_refused_and_does_nothing() {
     let folder = TempDir::new().unwrap();
     let a = Device::allowed(plugin(&relay, folder.path(), "laptop"), &["exists"]);
     for command in COMMANDS.into_iter().filter(|command| *command != "exists") {
-        let refused = a.call(command, json!({ "invite": "x", "deviceId": "x", "cursor": 1 })).unwrap_err();
+        let refused =
+            a.call(command, json!({ "invite": "x", "deviceId": "x", "cursor": 1, "key": "x" })).unwrap_err();
         let text = refused.as_str().unwrap_or_default();
         assert!(text.contains(&format!("sync.{command} not allowed")), "{command}: {refused}");
     }

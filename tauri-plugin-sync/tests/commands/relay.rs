@@ -42,6 +42,12 @@ impl Relay {
         }
     }
 
+    /// Under the same address, and nothing else is the same.
+    pub(crate) fn start_anew(&mut self) {
+        self.folder = TempDir::new().unwrap();
+        self.start_again();
+    }
+
     /// Under the same address, with the same database.
     pub(crate) fn start_again(&mut self) {
         self.running = Some(run(self.address, &self.folder).1);

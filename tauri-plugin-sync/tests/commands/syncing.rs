@@ -1,4 +1,5 @@
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::app::{Device, device, plugin};
 use crate::relay::Relay;
@@ -52,6 +53,25 @@ fn a_page_comes_again_until_the_webview_says_that_it_has_it() {
 }
 
 #[test]
+fn an_acknowledgement_counts_for_the_log_that_its_page_is_of() {
+    let relay = Relay::start();
+    let (a, _a) = device(&relay, "laptop");
+    let (b, b_folder) = device(&relay, "phone");
+    a.admit(&b);
+    a.send(b"one");
+    let page = b.next_page();
+    let mut ack = json!({ "cursor": page.head["maxCursor"], "generation": 99 });
+    b.call("ack", ack.clone()).unwrap();
+    assert_eq!(b.call("last_cursor", json!({})).unwrap(), 0);
+    b.close();
+    // The page may say so only after the app was started again.
+    let again = Device::opened(plugin(&relay, b_folder.path(), "phone"));
+    ack["generation"] = page.head["generation"].clone();
+    again.call("ack", ack).unwrap();
+    assert_eq!(again.call("last_cursor", json!({})).unwrap(), page.head["maxCursor"]);
+}
+
+#[test]
 fn what_is_no_cursor_is_refused_by_code() {
     let relay = Relay::start();
     let (a, _a) = device(&relay, "laptop");
@@ -97,7 +117,8 @@ fn errors_carry_a_code_and_words() {
 #[test]
 fn a_new_device_is_what_the_webview_says_and_else_what_was_built_in() {
     let relay = Relay::start();
-    let (a, a_folder) = device(&relay, "laptop");
+    let a_folder = TempDir::new().unwrap();
+    let a = Device::start(plugin(&relay, a_folder.path(), "laptop"));
     assert_eq!(a.call("exists", json!({})).unwrap(), false);
     let opened = a.call("open", json!({ "options": { "name": "Ada's" } })).unwrap();
     assert_eq!(opened["status"]["name"], "Ada's");
@@ -112,7 +133,8 @@ fn a_new_device_is_what_the_webview_says_and_else_what_was_built_in() {
 
     let (b, _b) = device(&relay, "phone");
     assert_eq!(b.status()["name"], "phone");
-    let (c, _c) = device(&relay, "tablet");
+    let c_folder = TempDir::new().unwrap();
+    let c = Device::start(plugin(&relay, c_folder.path(), "tablet"));
     let refused = c.call("open", json!({ "options": { "relay": "ftp://relay" } })).unwrap_err();
     assert_eq!(refused["code"], "BAD_ARGUMENT");
     assert_eq!(c.call("exists", json!({})).unwrap(), false);

@@ -48,36 +48,111 @@ fn context<R: Runtime>() -> Context<R> {
 
 #[cfg(test)]
 mod tests {
-    use tauri::ipc::CallbackFn;
-    use tauri::test::{INVOKE_KEY, get_ipc_response, mock_builder};
+    use std::path::Path;
+
+    use tauri::WebviewWindow;
+    use tauri::ipc::{CallbackFn, CapabilityBuilder};
+    use tauri::test::{INVOKE_KEY, MockRuntime, get_ipc_response, mock_builder};
     use tauri::webview::InvokeRequest;
 
     use super::*;
 
+    /// What `sync:default` allows, without `open`: it would make a device.
+    const DEFAULT: [&str; 15] = [
+        "exists",
+        "connect",
+        "disconnect",
+        "woke",
+        "push",
+        "pull",
+        "ack",
+        "flush",
+        "status",
+        "last_cursor",
+        "devices",
+        "create_invite",
+        "revoke_invite",
+        "join",
+        "restore",
+    ];
+    /// What `sync:membership` allows.
+    const MEMBERSHIP: [&str; 6] = ["remove_device", "rotate", "trust_relay", "leave", "delete_group", "wipe"];
+
+    /// The app, whose device would be in a folder of this name.
+    fn app(name: &str) -> App<MockRuntime> {
+        let folder = std::env::temp_dir().join("sync-relay-notes-that-are-not-there").join(name);
+        assert!(!folder.exists());
+        let sync = tauri_plugin_sync::Builder::new().folder(folder);
+        with_plugin(mock_builder(), sync).build(context()).unwrap()
+    }
+
+    fn webview(app: &App<MockRuntime>, label: &str) -> WebviewWindow<MockRuntime> {
+        window(app, label, WebviewUrl::default()).build().unwrap()
+    }
+
+    /// Whether the window may call the command. There is no device, so nothing comes of it.
+    fn may(webview: &WebviewWindow<MockRuntime>, command: &str) -> bool {
+        let request = InvokeRequest {
+            cmd: format!("plugin:sync|{command}"),
+            callback: CallbackFn(0),
+            error: CallbackFn(1),
+            url: "tauri://localhost".parse().unwrap(),
+            body: Default::default(),
+            headers: Default::default(),
+            invoke_key: INVOKE_KEY.to_owned(),
+        };
+        let answer = get_ipc_response(webview, request);
+        let refused = |text: &str| text.contains("not allowed") || text.contains("explicitly denied");
+        !answer.is_err_and(|error| error.as_str().is_some_and(refused))
+    }
+
+    #[test]
+    fn windows_finds_an_icon_of_its_kind() {
+        let icons = context::<MockRuntime>().config().bundle.icon.clone();
+        let icon = icons.iter().find(|icon| icon.ends_with(".ico")).unwrap();
+        let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(icon)).unwrap();
+        assert!(bytes.starts_with(&[0, 0, 1, 0]));
+    }
+
     #[test]
     fn the_window_of_the_plugin_may_use_it_and_the_other_one_may_not() {
-        let nowhere = std::env::temp_dir().join("sync-relay-notes-that-are-not-there");
-        let app = with_plugin(mock_builder(), tauri_plugin_sync::Builder::new().folder(&nowhere));
-        let app = app.build(context()).unwrap();
-        let [main, browser] =
-            ["main", "browser"].map(|label| window(&app, label, WebviewUrl::default()).build().unwrap());
-        let ask = |webview, command: &str| {
-            let request = InvokeRequest {
-                cmd: format!("plugin:sync|{command}"),
-                callback: CallbackFn(0),
-                error: CallbackFn(1),
-                url: "tauri://localhost".parse().unwrap(),
-                body: Default::default(),
-                headers: Default::default(),
-                invoke_key: INVOKE_KEY.to_owned(),
-            };
-            get_ipc_response(webview, request).map(|body| body.deserialize::<bool>().ok())
-        };
-        assert_eq!(ask(&main, "exists"), Ok(Some(false)));
-        let refused = ask(&browser, "exists").unwrap_err();
-        assert!(refused.as_str().unwrap().contains("not allowed"), "{refused}");
-        // Of the second set; it answers with nothing.
-        assert_eq!(ask(&main, "wipe"), Ok(None));
-        assert!(!nowhere.exists(), "nothing was made");
+        let app = app("windows");
+        let (main, browser) = (webview(&app, "main"), webview(&app, "browser"));
+        for command in DEFAULT.into_iter().chain(MEMBERSHIP) {
+            assert!(may(&main, command), "{command}");
+            assert!(!may(&browser, command), "{command}");
+        }
+        assert!(!may(&browser, "open"));
+    }
+
+    /// A window of this name with these permissions.
+    fn with(app: &App<MockRuntime>, label: &str, permissions: &[&str]) -> WebviewWindow<MockRuntime> {
+        let capability = CapabilityBuilder::new(label).window(label);
+        let capability = permissions.iter().fold(capability, |all, one| all.permission(*one));
+        app.add_capability(capability).unwrap();
+        webview(app, label)
+    }
+
+    #[test]
+    fn the_default_is_without_what_cannot_be_undone() {
+        let app = app("default");
+        let default = with(&app, "default", &["sync:default"]);
+        for command in DEFAULT {
+            assert!(may(&default, command), "{command}");
+        }
+        for command in MEMBERSHIP {
+            assert!(!may(&default, command), "{command}");
+        }
+    }
+
+    #[test]
+    fn what_is_denied_to_one_window_is_denied_to_the_whole_app() {
+        let app = app("deny");
+        let reader = with(&app, "reader", &["sync:default", "sync:deny-push"]);
+        let main = webview(&app, "main");
+        for command in DEFAULT {
+            assert_eq!(may(&reader, command), command != "push", "{command}");
+            assert_eq!(may(&main, command), command != "push", "{command}");
+        }
     }
 }
