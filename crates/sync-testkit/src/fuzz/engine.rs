@@ -267,6 +267,8 @@ impl Play {
             assert!(forgave, "{why}");
         }
         for (n, lost) in lost.into_iter().enumerate() {
+            // A disk that is still busy has not written what came of the verdict.
+            let lost = lost + self.world.devices[n].unwritten();
             let before = self.world.devices[n].engine.status();
             self.world.devices[n].restart();
             let after = self.world.devices[n].engine.status();
