@@ -195,7 +195,11 @@ impl World {
                 Some(known) if *known != new => return Err(format!("{at}: another blob than before")),
                 Some(_) if blob.cursor > app.saved => return Err(format!("{at}: read before it was there")),
                 Some(_) => {}
-                None if blob.cursor <= app.saved && !app.refused.contains(&(app.resets, blob.cursor)) => {
+                // What was left out after a reset, as read before it, may be shown after a crash.
+                None if blob.cursor <= app.saved
+                    && !app.refused.contains(&(app.resets, blob.cursor))
+                    && !app.may_repeat.contains(&new.1) =>
+                {
                     return Err(format!("{at}: appeared behind the reader"));
                 }
                 None => {
