@@ -91,6 +91,13 @@ impl Relay {
         &self.identity.policy
     }
 
+    /// Whether what is pushed could be stored. Goes on when nobody waits for it any more: an attempt that is dropped
+    /// half-way costs the connection that writes.
+    pub(crate) async fn can_store(&self) -> bool {
+        let store = Arc::clone(&self.store);
+        tokio::spawn(async move { store.inner().can_write().await }).await.unwrap_or(false)
+    }
+
     /// Members' connections to `/sync`.
     pub(crate) fn connected(&self) -> usize {
         self.max_connections as usize - self.places.available_permits()

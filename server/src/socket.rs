@@ -419,7 +419,7 @@ impl Connection {
             let Ok(share) = unless_called_back(&self.relay, self.due, share).await? else {
                 return self.give_up().await;
             };
-            self.page = share;
+            (self.page, self.due.page) = (share, Some(due(Instant::now(), page.max_bytes)));
         }
         let reply = match self.relay.store.read(&op).await {
             Ok(mut result) => {

@@ -42,13 +42,11 @@ pub(super) struct Health {
     (status = SERVICE_UNAVAILABLE, body = Body, content_type = PROBLEM, description = "Storage does not work."),
 ))]
 pub(super) async fn health(State(relay): State<Arc<Relay>>) -> Result<Json<Health>, Problem> {
-    let store = Arc::clone(&relay.store);
-    // Goes on when nobody waits for it any more.
-    let asking = tokio::spawn(async move {
-        let read = store.read(&ReadOp::Stats).await;
-        read.ok().zip(store.inner().can_write().await.then_some(()))
-    });
-    let Ok(Ok(Some((ReadResult::Stats(stats), ())))) = timeout(PATIENCE, asking).await else {
+    let asking = async {
+        let read = relay.store.read(&ReadOp::Stats).await;
+        read.ok().zip(relay.can_store().await.then_some(()))
+    };
+    let Ok(Some((ReadResult::Stats(stats), ()))) = timeout(PATIENCE, asking).await else {
         return Err(Unavailable.into());
     };
     Ok(Json(Health {

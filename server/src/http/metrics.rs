@@ -54,7 +54,7 @@ pub(super) async fn guarded(
 async fn answer(relay: &Relay) -> Response {
     let storage = relay.store.inner();
     let totals = timeout(PATIENCE, storage.totals()).await;
-    let writes = timeout(PATIENCE, storage.can_write()).await;
+    let writes = timeout(PATIENCE, relay.can_store()).await;
     let snapshot = Snapshot {
         connections: relay.connected(),
         strangers: relay.lobby.count(),

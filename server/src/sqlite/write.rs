@@ -35,8 +35,7 @@ impl SqliteStore {
     }
 
     /// Whether what is pushed could be stored: when the last write or read has failed, by trying. Anybody may ask,
-    /// so it is tried once a second at most, and once at a time. Not to be dropped before it is ready: that costs the
-    /// connection.
+    /// so it is tried once a second at most, and once at a time. Not to be dropped before it is ready.
     pub(crate) async fn can_write(&self) -> bool {
         if self.condition.is_well() {
             return true;
@@ -118,7 +117,9 @@ pub(super) fn renew_log(database: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
+    use std::pin::pin;
 
+    use futures_util::FutureExt;
     use sync_relay_core::Policy;
 
     use super::*;
@@ -137,6 +138,19 @@ mod tests {
         assert!(!store.can_write().await, "not so soon after");
         tokio::time::advance(AGAIN).await;
         assert!(store.can_write().await);
+    }
+
+    #[tokio::test]
+    async fn while_one_tries_nobody_else_does_nor_waits_for_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("relay.db"), Policy::default()).await.unwrap();
+        store.condition.fails(&sqlx::Error::WorkerCrashed);
+        let busy = store.writer.lock().await;
+        let mut first = pin!(store.can_write());
+        assert_eq!(first.as_mut().now_or_never(), None);
+        assert_eq!(pin!(store.can_write()).now_or_never(), Some(false));
+        drop(busy);
+        assert!(first.await);
     }
 
     #[test]

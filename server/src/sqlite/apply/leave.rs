@@ -56,3 +56,47 @@ impl Work<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, SqliteConnection};
+    use sync_relay_core::Policy;
+    use sync_relay_core::store::{Admit, NewBlob, Origin, Payload, PushOp, WriteOp};
+    use sync_types::{AuthKey, BlobId, Cursor, DeviceId, GroupId, KeyLog, StoreId, UnixMs};
+
+    use super::super::super::SqliteStore;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_pushed_just_before_a_group_is_deleted_counts_until_it_is_erased() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("relay.db"), Policy::default()).await.unwrap();
+        let log = KeyLog::new(AuthKey([1; 32]));
+        let (group, device) = (GroupId::of(&log.genesis), DeviceId::from_bytes([2; 32]).unwrap());
+        let (epoch, now) = (0, UnixMs(0));
+        let admit = Admit {
+            group,
+            device,
+            name: Vec::new(),
+            epoch,
+            key_log: Some(log),
+            last_cursor: Cursor::ZERO,
+            store_id: StoreId::NONE,
+            may_create: true,
+            origin: Some(Origin(7)),
+            now,
+        };
+        let payload = Payload::from(vec![0; 1000]);
+        let blob = NewBlob { blob_id: BlobId([3; 16]), hash: payload.hash(), payload, expires_at: None };
+        let batch = [
+            WriteOp::Admit(admit),
+            WriteOp::Push(PushOp { group, device, epoch, blobs: vec![blob], now }),
+            WriteOp::GroupDelete(GroupDeleteOp { group, device, epoch, now }),
+        ];
+        assert!(store.apply_batch(&batch).await.unwrap().iter().all(Result::is_ok));
+        let mut db = SqliteConnection::connect_with(&store.options).await.unwrap();
+        let origin = "SELECT groups, bytes FROM origins WHERE origin = 7";
+        let origin: (i64, i64) = sqlx::query_as(origin).fetch_one(&mut db).await.unwrap();
+        assert_eq!(origin, (0, NewBlob::cost(1000) as i64));
+    }
+}
