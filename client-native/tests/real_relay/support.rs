@@ -41,6 +41,8 @@ pub(crate) async fn pair(relay: &str) -> (Device, Device) {
     let mut events = a.client.subscribe();
     b.client.connect().await.unwrap();
     wait_for(&mut events, |event| matches!(event, Event::DeviceJoined { .. })).await;
+    // Others may hear of it before it hears that it is stored.
+    b.client.flush(PATIENCE).await.unwrap();
     (a, b)
 }
 
