@@ -45,8 +45,7 @@ test("the command line and a browser are devices of one group", async (t) => {
   const page = await Notebook.open(await profile(t), link);
   await page.join("Browser");
   await page.sees("from the terminal");
-  await page.write("from the browser");
-  await page.nothingQueued();
+  await page.send("from the browser");
   const pulled = await cli.run("pull");
   assert.match(pulled, /from the browser/);
 });
@@ -108,8 +107,7 @@ test("who joins sees what was written long ago", async (t) => {
   const context = await profile(t);
   const a = await Notebook.open(context, relay.url);
   await a.start("Laptop");
-  await a.write("from last week");
-  await a.nothingQueued();
+  await a.send("from last week");
   // Most of the time that the relay keeps a blob has gone by.
   await context.addInitScript(shiftClock, 6 * 24 * 3600 * 1000);
   await a.page.reload();

@@ -51,9 +51,8 @@ test("a new release is offered, taken once, and reloads nothing by itself", asyn
   await notebook.sees("written before");
   await page.waitForFunction((version) => document.querySelector("meta[name=version]").content === version, next);
   assert.deepEqual(await versions(page), { page: next, worker: next });
-  await notebook.write("written after");
   await notebook.online();
-  await notebook.nothingQueued();
+  await notebook.send("written after");
   assert.equal(await offer.count(), 0);
   assert.equal(loads, 1, "it reloads once");
 

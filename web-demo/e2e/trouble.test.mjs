@@ -110,8 +110,7 @@ test("a browser that has no more room says so, and loses nothing", async (t) => 
     return { name: error.name, code: error.code, storage };
   });
   assert.deepEqual(failed, { name: "SyncError", code: "STORAGE_FULL", storage: "full" });
-  await a.write("came meanwhile");
-  await a.nothingQueued();
+  await a.send("came meanwhile");
   await b.page.evaluate(() => (globalThis.fits = () => true));
   await b.get("add-note").click();
   await a.sees("does not fit");
@@ -132,8 +131,7 @@ test("notes that could not be stored are not taken as read, nor sent twice", asy
   await b.page.getByText("no room for more").waitFor();
   await a.sees("written without room");
   for (const text of ["first from afar", "second from afar"]) {
-    await a.write(text);
-    await a.nothingQueued();
+    await a.send(text);
   }
   await b.page.evaluate(() => (globalThis.fits = () => true));
   await b.write("there is room again");
