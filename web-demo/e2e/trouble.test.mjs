@@ -23,7 +23,7 @@ test("three notes written off-line arrive, each once", async (t) => {
   await a.sees(...texts);
   await b.nothingQueued();
   assert.equal(await a.get("note").count(), 3);
-  assert.equal(await b.get("unsent").count(), 0);
+  await b.get("unsent").first().waitFor({ state: "detached" });
 });
 
 test("a relay that is killed and comes back is found again by the open page", async (t) => {

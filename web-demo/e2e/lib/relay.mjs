@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 
 const programs = process.env.SYNC_PROGRAMS;
-if (!programs) throw new Error("SYNC_PROGRAMS must name the folder of sync-relay and sync-cli: use `cargo xtask browser`");
+if (!programs) throw new Error("SYNC_PROGRAMS must name the folder of sync-relay and sync-cli: use `cargo xtask ci --only browser`");
 
 /** A folder that is deleted at the end of a test. */
 export async function folder(t) {
