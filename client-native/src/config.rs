@@ -45,7 +45,7 @@ pub struct SyncConfig {
     /// `true` by default. A refusal by the relay is never tried again by itself.
     pub auto_reconnect: bool,
     /// Where the device's state lives; made with mode 0700 if it is not there. One folder is one
-    /// device. Several processes may use it, in turns. Default: `sync-relay` in the user's data
+    /// device. Several processes may use it, in turns. Default: `sync-relay/device` in the user's data
     /// folder; an app should choose one of its own.
     pub folder: PathBuf,
     /// What people will call the device: 1 to 62 bytes. Only members of the group can read it. For a

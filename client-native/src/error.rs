@@ -235,9 +235,10 @@ impl Error {
             Self::Unreachable(_) | Self::TimedOut => Fault::Unreachable,
             Self::Removed
             | Self::Left
-            | Self::Refused { code: Some(ErrorCode::DeviceRevoked | ErrorCode::GroupDeleted), .. } => {
-                Fault::NotAMember
-            }
+            | Self::Refused {
+                code: Some(ErrorCode::DeviceRevoked | ErrorCode::DeviceExpired | ErrorCode::GroupDeleted),
+                ..
+            } => Fault::NotAMember,
             Self::RelayKeyChanged { .. }
             | Self::Downgraded { .. }
             | Self::Refused { .. }
@@ -256,7 +257,9 @@ impl Error {
 /// What a person can do about a refusal, where the relay's own words do not say it.
 fn advice(code: Option<ErrorCode>) -> &'static str {
     match code {
-        Some(ErrorCode::DeviceRevoked) => "; to come back, it has to be wiped and invited again",
+        Some(ErrorCode::DeviceRevoked | ErrorCode::DeviceExpired) => {
+            "; to come back, it has to be wiped and invited again"
+        }
         Some(ErrorCode::GroupDeleted) => "; what is stored here stays until it is wiped",
         Some(ErrorCode::EpochStale) => {
             "; this device has only an older key: wipe it, and let a member invite it or use a newer recovery file"

@@ -6,7 +6,7 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sync_types::{LookupKey, RelayKey, RelayUrl, UnixMs};
+use sync_types::{LookupKey, RelayKey, RelayUrl, UnixMs, shown};
 use tokio::time::{Instant, sleep};
 
 use crate::Error;
@@ -262,7 +262,7 @@ async fn refused(relay: &RelayUrl, response: Response) -> Error {
         .into_iter()
         .find(|text| !text.is_empty())
         .unwrap_or_default();
-    Error::Refused { code: None, message }
+    Error::Refused { code: None, message: shown(&message) }
 }
 
 #[cfg(test)]

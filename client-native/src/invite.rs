@@ -60,6 +60,16 @@ impl InviteHandle {
         link.expose_text()
     }
 
+    /// The link to a page of your own at `PAGE/join`, instead of the relay's: it names the relay behind the key.
+    ///
+    /// # Errors
+    /// [`Error::RelayUrl`]: this is no address of a page.
+    pub fn link_to(&self, page: &str) -> Result<String, Error> {
+        let InviteTarget { relay, lookup, key, .. } = &self.target;
+        let link = JoinLink { page: page.parse()?, relay: relay.clone(), lookup: *lookup, key: key.clone() };
+        Ok(link.expose_text())
+    }
+
     /// The URL for a QR that an app with a URL scheme of its own reads: `SCHEME://sync?invite=…`.
     pub fn app_url(&self, scheme: &str) -> String {
         self.target.expose_app_url(scheme)

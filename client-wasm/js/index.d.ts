@@ -52,8 +52,10 @@ export interface PushReceipt {
 export interface InviteHandle {
   /** The code to type: `K7QM-2XRT-9F3H-W8ND`. */
   readonly code: string;
-  /** The link to press, or to show as a QR. */
+  /** The link to press, or to show as a QR. It opens the relay's page. */
   readonly link: string;
+  /** The link to a page of your own at `PAGE/join`: it names the relay behind the key. */
+  linkTo(page: string): string;
   /** The URL for a QR that an app with a scheme of its own reads: `SCHEME://sync?invite=…`. */
   appUrl(scheme: string): string;
   readonly expiresAt: Date;
@@ -196,7 +198,7 @@ export class SyncError extends Error {
   private constructor();
   readonly name: "SyncError";
   readonly code: ErrorCode;
-  /** How long to wait before trying again, in milliseconds, where the relay says so. */
+  /** With TOO_MANY_REQUESTS: how long to wait before trying again, in milliseconds. */
   readonly retryAfterMs?: number;
 }
 

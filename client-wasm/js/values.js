@@ -26,9 +26,19 @@ export function invite({ code, link, appUrl, expiresAt, revocation }) {
     if (/^[a-z][a-z0-9+.-]*$/i.test(scheme)) return scheme + appUrl;
     throw badArgument("a scheme is letters, digits and + . -");
   };
-  const handle = Object.freeze({ code, link, appUrl: withScheme, expiresAt: new Date(expiresAt) });
+  const linkTo = (/** @type {string} */ page) => leadingTo(page, link);
+  const handle = Object.freeze({ code, link, linkTo, appUrl: withScheme, expiresAt: new Date(expiresAt) });
   revocations.set(handle, revocation);
   return handle;
+}
+
+/** A link that leads to another page than the relay's names the relay behind the key.
+ *  @param {string} page @param {string} link */
+function leadingTo(page, link) {
+  const before = page.replace(/\/+$/, "");
+  if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(before)) throw badArgument("a page is an address such as https://notes.example");
+  const [relay, secret] = link.split("/join#");
+  return before === relay ? link : `${before}/join#${secret}.${relay}`;
 }
 
 /** @param {object} handle */

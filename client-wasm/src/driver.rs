@@ -298,9 +298,10 @@ impl Driver {
     }
 
     fn incoming(session: &mut Session, id: SocketId, incoming: Incoming) {
-        if session.socket.as_ref().is_none_or(|socket| socket.id != id) {
+        let Some(socket) = session.socket.as_ref().filter(|socket| socket.id == id) else {
             return;
-        }
+        };
+        socket.taken(&incoming);
         let input = match incoming {
             Incoming::Opened => Input::Connected,
             Incoming::Frame(frame) => Input::Frame(frame),

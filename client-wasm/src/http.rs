@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use gloo_timers::future::sleep;
-use sync_types::{LookupKey, RelayUrl, UnixMs};
+use sync_types::{LookupKey, RelayUrl, UnixMs, shown};
 
 use crate::Error;
 use crate::browser::{get, object};
@@ -156,7 +156,8 @@ fn refused(answer: &Answer) -> Error {
     let problem = answer.json().ok();
     let told = |name| problem.as_ref().and_then(|problem| get(problem, name).as_string());
     let message = [told("detail"), told("title")].into_iter().flatten().find(|text| !text.is_empty());
-    Error::Refused { code: None, message: message.unwrap_or_else(|| answer.status.to_string()) }
+    let message = message.map_or_else(|| answer.status.to_string(), |message| shown(&message));
+    Error::Refused { code: None, message }
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! The WebSocket to a relay: frames in, frames out.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use futures_channel::mpsc::UnboundedSender;
 use js_sys::{ArrayBuffer, Uint8Array};
 use sync_types::RelayUrl;
@@ -9,6 +12,10 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
 use crate::request::Message;
 
+/// Bytes of frames that may wait for this tab: the largest page, and some more. What a relay sends beyond that is the end.
+const MAX_WAITING: usize = 80 * 1024 * 1024;
+/// What a frame takes beside its bytes.
+const FRAME: usize = 128;
 /// What a browser reports when there was no close code.
 const NO_CODE: [u16; 2] = [1005, 1006];
 
@@ -24,12 +31,24 @@ pub(crate) enum Incoming {
     Closed(Option<u16>),
 }
 
+impl Incoming {
+    /// What it takes while it waits.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.len() + FRAME,
+            Self::Opened | Self::Closed(_) => 0,
+        }
+    }
+}
+
 /// A WebSocket that is being opened, or is open. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) id: SocketId,
     /// None: the browser would not even try.
     inner: Option<WebSocket>,
+    /// Bytes of frames that came and were not [taken](Self::taken).
+    waiting: Rc<Cell<usize>>,
     _on_open: Closure<dyn FnMut()>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_close: Closure<dyn FnMut(CloseEvent)>,
@@ -47,9 +66,14 @@ impl Socket {
             let tell = tell.clone();
             move || tell(Incoming::Opened)
         });
+        let waiting = Rc::new(Cell::new(0));
         let on_message = Closure::<dyn FnMut(_)>::new({
-            let tell = tell.clone();
-            move |event: MessageEvent| tell(frame(&event))
+            let (tell, waiting) = (tell.clone(), Rc::clone(&waiting));
+            move |event: MessageEvent| {
+                let incoming = frame(&event);
+                waiting.set(waiting.get() + incoming.bytes());
+                tell(if waiting.get() > MAX_WAITING { Incoming::Closed(None) } else { incoming });
+            }
         });
         let on_close = Closure::<dyn FnMut(_)>::new({
             let tell = tell.clone();
@@ -68,7 +92,12 @@ impl Socket {
             }
             None => tell(Incoming::Closed(None)),
         }
-        Self { id, inner, _on_open: on_open, _on_message: on_message, _on_close: on_close }
+        Self { id, inner, waiting, _on_open: on_open, _on_message: on_message, _on_close: on_close }
+    }
+
+    /// Something that came was dealt with.
+    pub(crate) fn taken(&self, incoming: &Incoming) {
+        self.waiting.set(self.waiting.get().saturating_sub(incoming.bytes()));
     }
 
     /// Sends a frame, after those before it. Nothing happens when the socket is closed: `Closed` is

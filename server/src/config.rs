@@ -8,20 +8,21 @@ use std::time::Duration;
 use axum::http::HeaderName;
 use etcetera::BaseStrategy;
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer};
 use sync_relay_core::store::NewBlob;
 use sync_relay_core::{GroupCreation, Policy};
 use sync_types::RelayUrl;
-use sync_types::limits::SEAL_OVERHEAD;
+use sync_types::limits::{MIN_MAX_BLOB, SEAL_OVERHEAD};
 use tracing_subscriber::EnvFilter;
 
 use crate::caller::Proxies;
 use crate::network::{self, Network};
 use crate::units::{ByteSize, Seconds};
 
-/// Smallest useful bound of a blob, in bytes: what announces a device must fit.
-const MIN_BLOB: u64 = 4 * 1024;
+/// Smallest useful bound of a blob, in bytes.
+const MIN_BLOB: u64 = MIN_MAX_BLOB as u64;
 /// Seconds between two cleanups; much less than what counts as an outage.
 const CLEANUP_INTERVAL: RangeInclusive<u64> = 1..=12 * 60 * 60;
 /// Shortest time after which a device may be let go, in seconds: somebody may be on holiday.
@@ -44,6 +45,14 @@ pub enum ConfigError {
     /// A key that this relay does not have, or a value of the wrong kind.
     #[error(transparent)]
     Read(#[from] Box<figment::Error>),
+    /// A setting of the environment that would count for nothing.
+    #[error("{found}: two underscores stand between section and key: {meant}")]
+    OneUnderscore {
+        /// What the environment has.
+        found: String,
+        /// What is read.
+        meant: String,
+    },
     /// A value out of its bounds.
     #[error("{key}: {must}")]
     Value {
@@ -288,6 +297,9 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
+        if let Some(error) = std::env::vars_os().find_map(|(name, _)| one_underscore(name.to_str()?)) {
+            return Err(error);
+        }
         // All of ours have two underscores. Kubernetes makes others of a service that is called
         // sync-relay, such as SYNC_RELAY_PORT.
         let environment = Env::prefixed("SYNC_RELAY_").filter(|key| key.as_str().contains("__")).split("__");
@@ -387,6 +399,22 @@ impl Config {
     }
 }
 
+/// What is wrong with a variable that is a setting but for an underscore.
+fn one_underscore(found: &str) -> Option<ConfigError> {
+    let (section, key) = found.strip_prefix("SYNC_RELAY_")?.split_once('_')?;
+    if key.is_empty() || key.contains("__") || key.starts_with('_') {
+        return None;
+    }
+    let setting = format!("{section}.{key}").to_lowercase();
+    let read = Figment::from((setting, "")).extract::<Config>();
+    let unknown = |error: figment::Error| matches!(error.kind, Kind::UnknownField(..));
+    let known = !read.is_err_and(unknown);
+    known.then(|| ConfigError::OneUnderscore {
+        found: found.to_owned(),
+        meant: format!("SYNC_RELAY_{section}__{key}"),
+    })
+}
+
 /// A token that a file has as text or as a number. Errors do not say what it is.
 fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
@@ -407,8 +435,6 @@ fn at_most_u32(value: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use figment::error::Kind;
-
     use super::*;
 
     fn read(text: &str) -> Result<Config, ConfigError> {
@@ -462,15 +488,16 @@ mod tests {
         text.map(|line| format!("{line}\n")).collect()
     }
 
+    /// Those that there are: whoever meets a field that is none says so.
+    fn fields(toml: &str) -> &'static [&'static str] {
+        let Err(ConfigError::Read(error)) = read(toml) else { panic!("{toml}") };
+        let Kind::UnknownField(_, fields) = error.kind else { panic!("{error}") };
+        fields
+    }
+
     #[test]
     fn the_example_has_every_setting_and_says_something_of_each() {
         let text = uncommented();
-        // Whoever meets a field that is none says which there are.
-        let fields = |toml: &str| {
-            let Err(ConfigError::Read(error)) = read(toml) else { panic!("{toml}") };
-            let Kind::UnknownField(_, fields) = error.kind else { panic!("{error}") };
-            fields
-        };
         let sections = fields("nonsense = 1\n");
         assert!(sections.len() >= 4, "{sections:?}");
         for section in sections {
@@ -485,6 +512,24 @@ mod tests {
                 assert!(at > 0 && lines[at - 1].starts_with("# "), "nothing is said of {section}.{setting}");
             }
         }
+    }
+
+    #[test]
+    fn a_setting_that_lacks_an_underscore_is_an_error_and_what_others_set_is_not() {
+        for section in fields("nonsense = 1\n") {
+            for setting in fields(&format!("[{section}]\nnonsense = 1\n")) {
+                let name = |between: &str| format!("SYNC_RELAY_{section}{between}{setting}").to_uppercase();
+                let error = one_underscore(&name("_")).expect(setting).to_string();
+                assert!(error.starts_with(&name("_")) && error.ends_with(&name("__")), "{error}");
+                assert!(one_underscore(&name("__")).is_none(), "{setting}");
+            }
+        }
+        for other in
+            ["PORT", "PORT_80_TCP", "SERVICE_HOST", "SERVER_SERVICE_HOST", "SERVER_PORT", "GROUPS_", ""]
+        {
+            assert!(one_underscore(&format!("SYNC_RELAY_{other}")).is_none(), "{other}");
+        }
+        assert!(one_underscore("PATH").is_none() && one_underscore("OTHER_GROUPS_ACCESS_TOKEN").is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
-use sync_client::{AccessToken, Cursor, RelayAddress, RelayKey};
+use sync_client::{AccessToken, Cursor, RelayAddress, RelayKey, RelayUrl};
 
 /// Keeps the devices of one person in step through a relay that can read nothing.
 ///
@@ -96,6 +96,9 @@ pub(crate) struct Pair {
     /// Print a code, a link and a QR for one other device; they work once, for ten minutes.
     #[arg(long, group = "what")]
     pub(crate) create: bool,
+    /// The page that the link leads to, at URL/join. [default: the relay's]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["join", "revoke", "passphrase"])]
+    pub(crate) page: Option<RelayUrl>,
     /// Join the group of a code, a link, or a QR's text.
     #[arg(long, group = "what", value_name = "CODE_OR_LINK")]
     pub(crate) join: Option<String>,
@@ -195,6 +198,7 @@ mod tests {
     fn exactly_one_thing_is_asked_for() {
         let parses = |line: &str| Args::try_parse_from(line.split(' ')).is_ok();
         assert!(parses("sync-cli pair --create"));
+        assert!(parses("sync-cli pair --create --page https://notes.example"));
         assert!(parses("sync-cli push -"));
         assert!(parses("sync-cli remove phone --forget-history --yes"));
         assert!(parses("sync-cli --json recovery import file"));
@@ -202,6 +206,8 @@ mod tests {
         for wrong in [
             "sync-cli pair",
             "sync-cli pair --create --revoke",
+            "sync-cli pair --create --page notes.example",
+            "sync-cli pair --revoke --page https://notes.example",
             "sync-cli pair --create --passphrase home",
             "sync-cli remove",
             "sync-cli recovery",

@@ -24,20 +24,26 @@ pub(crate) enum Form {
     Text,
     /// One object with a list of them.
     JsonList {
-        /// Whether one is in the list already.
-        begun: bool,
+        /// What stands before the next blob: the object's beginning, or a comma.
+        before: &'static str,
     },
     /// One object a line.
     JsonLines,
+}
+
+impl Form {
+    /// How an object with a list begins.
+    const LIST: &str = "{\"blobs\":[";
+
+    pub(crate) fn list() -> Self {
+        Self::JsonList { before: Self::LIST }
+    }
 }
 
 impl Sink {
     pub(crate) fn new(form: Form, folder: Option<&Path>) -> io::Result<Self> {
         if let Some(folder) = folder {
             fs::create_dir_all(folder)?;
-        }
-        if let Form::JsonList { .. } = form {
-            write!(io::stdout(), "{{\"blobs\":[")?;
         }
         Ok(Self { form, folder: folder.map(Path::to_owned) })
     }
@@ -50,9 +56,9 @@ impl Sink {
             match &mut self.form {
                 Form::Text => writeln!(out, "{}", line(blob, file.as_deref()))?,
                 Form::JsonLines => writeln!(out, "{}", object(blob, file.as_deref()))?,
-                Form::JsonList { begun } => {
-                    let comma = if std::mem::replace(begun, true) { "," } else { "" };
-                    write!(out, "{comma}{}", object(blob, file.as_deref()))?;
+                Form::JsonList { before } => {
+                    write!(out, "{before}{}", object(blob, file.as_deref()))?;
+                    *before = ",";
                 }
             }
         }
@@ -62,10 +68,16 @@ impl Sink {
     /// Ends a list.
     pub(crate) fn finish(&self, max_cursor: u64, has_more: bool) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        if let Form::JsonList { .. } = self.form {
-            writeln!(out, "],\"max_cursor\":{max_cursor},\"has_more\":{has_more}}}")?;
+        if let Form::JsonList { before } = self.form {
+            let begin = if before == Form::LIST { before } else { "" };
+            writeln!(out, "{begin}],\"max_cursor\":{max_cursor},\"has_more\":{has_more}}}")?;
         }
         out.flush()
+    }
+
+    /// Whether a list has blobs and no end.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.form, Form::JsonList { before } if before != Form::LIST)
     }
 }
 

@@ -6,7 +6,7 @@ import type { ErrorCode } from "./types";
 export class SyncError extends Error {
   override readonly name = "SyncError";
   readonly code: ErrorCode;
-  /** How long to wait before trying again, in milliseconds, where the relay says so. */
+  /** With TOO_MANY_REQUESTS: how long to wait before trying again, in milliseconds. */
   readonly retryAfterMs?: number;
 
   constructor(code: ErrorCode, message: string, retryAfterMs?: number) {

@@ -59,9 +59,18 @@ export function invite({ id, code, link, appUrl, expiresAt }: SentInvite): Invit
     if (/^[a-z][a-z0-9+.-]*$/i.test(scheme)) return scheme + appUrl;
     throw new SyncError("BAD_ARGUMENT", "a scheme is letters, digits and + . -");
   };
-  const handle = Object.freeze({ code, link, appUrl: withScheme, expiresAt: new Date(expiresAt) });
+  const linkTo = (page: string) => leadingTo(page, link);
+  const handle = Object.freeze({ code, link, linkTo, appUrl: withScheme, expiresAt: new Date(expiresAt) });
   ids.set(handle, id);
   return handle;
+}
+
+/** A link that leads to another page than the relay's names the relay behind the key. */
+function leadingTo(page: string, link: string): string {
+  const before = page.replace(/\/+$/, "");
+  if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(before)) throw new SyncError("BAD_ARGUMENT", "a page is an address such as https://notes.example");
+  const [relay, secret] = link.split("/join#");
+  return before === relay ? link : `${before}/join#${secret}.${relay}`;
 }
 
 export function idOf(handle: InviteHandle): number {

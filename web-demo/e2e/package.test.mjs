@@ -135,6 +135,11 @@ test("the API checks what it is given, and says what is wrong", async (t) => {
       own: (await client.pull()).blobs.length,
       devices: (await client.devices()).map(({ name, platform, thisDevice, online }) => ({ name, platform, thisDevice, online })),
       invite: [/^[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/.test(invite.code), invite.link.includes("/join#v1."), invite.appUrl("notes").startsWith("notes://sync?invite=")],
+      links: [
+        invite.linkTo("https://notes.example/app/") === `https://notes.example/app/join#${invite.link.split("#")[1]}.${relay}`,
+        invite.linkTo(`${relay}/`) === invite.link,
+      ],
+      badPages: await Promise.all(["notes.example", "notes://x", "https://a@b.c", "https://x/?y", "https://x/#y"].map((page) => code(() => invite.linkTo(page)))),
       badScheme: await code(() => invite.appUrl("a b")),
     };
     const other = await SyncClient.open({ store: "three" });
@@ -171,6 +176,8 @@ test("the API checks what it is given, and says what is wrong", async (t) => {
     own: 0,
     devices: [{ name: "one", platform: "web", thisDevice: true, online: true }],
     invite: [true, true, true],
+    links: [true, true],
+    badPages: [bad, bad, bad, bad, bad],
     badScheme: bad,
     closed: "CLOSED",
     exists: [true, false, false],

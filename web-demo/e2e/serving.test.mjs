@@ -117,6 +117,7 @@ test("a page of one relay joins a notebook that is at another", async (t) => {
   const a = await Notebook.open(await profile(t), other.url);
   await a.start("Laptop");
   const { link } = await a.invite();
+  assert.ok(link.startsWith(`${other.url}/join#v1.`), link);
   const elsewhere = `${home.url}/join#${link.split("#")[1]}.${other.url}`;
   const b = await Notebook.open(await profile(t), elsewhere);
   await b.join("Phone");
@@ -124,4 +125,10 @@ test("a page of one relay joins a notebook that is at another", async (t) => {
   await a.closeInvite();
   await b.write("across origins");
   await a.sees("across origins");
+  // What is made there leads there, and says where the notebook is.
+  const onward = (await b.invite()).link;
+  assert.ok(onward.startsWith(`${home.url}/join#v1.`) && onward.endsWith(`.${other.url}`), onward);
+  const c = await Notebook.open(await profile(t), onward);
+  await c.join("Tablet");
+  await c.sees("across origins");
 });

@@ -164,3 +164,25 @@ test("a page without a secure context says why it cannot work", async (t) => {
   await notebook.state("error");
   await notebook.get("problem").filter({ hasText: /https/i }).waitFor();
 });
+
+test("a note that went out under other names and was refused is not taken for sent", async (t) => {
+  const relay = await Relay.start(t);
+  const notebook = await Notebook.open(await profile(t), relay.url);
+  await notebook.state("empty");
+  const found = await notebook.page.evaluate(async () => {
+    const script = document.querySelector("script[type=module]").src;
+    const { Notebook } = await import(new URL("data/notebook.js", script).href);
+    const { book } = await Notebook.open("a device");
+    const note = await book.write({ id: "note", text: "Milk" }, "dev");
+    // Renamed before the notebook knew the first name, and once more afterwards.
+    await book.renamed("first", "second");
+    await book.pushed(note, "first");
+    await book.renamed("second", "third");
+    const refused = [await book.refusedBlob("second", "CONFLICT"), await book.refusedBlob("third", "CONFLICT")];
+    await book.settle();
+    const [kept] = await book.get(["note"]);
+    book.close();
+    return { refused, code: kept.refused, at: kept.at };
+  });
+  assert.deepEqual(found, { refused: [false, true], code: "CONFLICT", at: 0 });
+});

@@ -143,6 +143,7 @@ class Book {
     on("leaderChanged", ({ leader }) => leader && (this.#traffic.push(), this.#traffic.wake()));
     on("blobAvailable", () => this.#traffic.wake());
     on("pushAcked", ({ cursor }) => this.sync.status().leader && this.#traffic.acked(cursor));
+    on("pushRenamed", ({ from, to }) => this.notes.renamed(from, to).catch((error) => this.#failed(error)));
     on("pushRejected", (push) => this.#refused(push).catch((error) => this.#failed(error)));
     on("presenceChanged", () => this.#askDevices());
     on("deviceRemoved", (removed) => this.#gone(removed));
@@ -237,7 +238,8 @@ class Book {
   }
 
   async #refused({ blobId, code }) {
-    await this.notes.refusedBlob(blobId, code);
+    const found = await this.notes.refusedBlob(blobId, code);
+    if (!found && this.sync.status().leader) toast("The relay did not take a note, and will not. What is here stays.");
     this.#changed(new Set());
   }
 

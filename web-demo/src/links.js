@@ -6,6 +6,11 @@ export function relayOf(page) {
   return url.origin + url.pathname.replace(/\/(join|index\.html)?$/, "");
 }
 
+/** Whether an address means this machine, whoever asks. */
+export function isLocal(address) {
+  return /^(.+\.)?localhost$|^127\.|^\[::1\]$/.test(new URL(address).hostname);
+}
+
 /** Whether a text can be a code: 16 characters of Crockford's base32, however they are set apart. */
 export function isCode(text) {
   return /^[0-9A-TV-Z]{16}$/i.test(text.replace(/[\s-]/g, ""));

@@ -2,7 +2,8 @@
 
 import { closeBook, heardChange, openBook, wireBook } from "./book.js";
 import { Notebook } from "./data/notebook.js";
-import { isCode, isLink, relayOf } from "./links.js";
+import { isCode, isLink } from "./links.js";
+import { relay } from "./relay.js";
 import * as tabs from "./tabs.js";
 import { $, ask, focusHeading, h, onSubmit, show, toast } from "./ui/dom.js";
 import { scan } from "./ui/scan.js";
@@ -24,8 +25,6 @@ let invite = "";
 /** Whether the start screen is there because the browser has deleted a device. */
 let evicted = false;
 
-// In an app, it is the app that knows.
-const relay = document.querySelector("meta[name=relay]") ? undefined : relayOf(location.href);
 const remember = () => localStorage.setItem(HAD_DEVICE, "yes");
 const hadDevice = () => localStorage.getItem(HAD_DEVICE) !== null;
 

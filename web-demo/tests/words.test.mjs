@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isCode, isLink, relayOf } from "../src/links.js";
+import { isCode, isLink, isLocal, relayOf } from "../src/links.js";
 import { settled, without, withWarning } from "../src/ui/warnings.js";
 import {
   SHOWN_CHARS, count, deviceName, excerpt, guessName, heading, isGone, left, sentence, since, situation, title, warning, warningKinds, when, whole,
@@ -142,6 +142,10 @@ test("the relay is where the page is", () => {
   assert.equal(relayOf("https://a.example/"), "https://a.example");
   assert.equal(relayOf("http://localhost:8080/my/relay/join"), "http://localhost:8080/my/relay");
   assert.equal(relayOf("https://a.example/rejoin/"), "https://a.example/rejoin");
+  const here = ["http://localhost:8080", "http://127.0.0.1/join#x", "http://[::1]:80", "http://tauri.localhost"];
+  assert.deepEqual(here.map(isLocal), [true, true, true, true]);
+  const elsewhere = ["https://a.example", "https://localhost.example", "http://10.127.0.1", "http://[::2]", "https://notlocalhost"];
+  assert.deepEqual(elsewhere.map(isLocal), [false, false, false, false, false]);
 });
 
 test("codes and links are told apart", () => {

@@ -16,7 +16,7 @@ const CUTS: u64 = 40;
 /// How much of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How often to kill; other faults come in proportion, power cuts twenty times as often
+    /// How often to kill; other faults come in proportion, power cuts forty times as often
     #[arg(long, default_value_t = 500)]
     rounds: u64,
     /// What the random moments come from; every run says which it was

@@ -16,6 +16,8 @@ use crate::{Error, SyncClient};
 
 /// How often to look.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
+/// However long the relay asks to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// An invite that was taken in its last moment is still known as taken for a while.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -46,7 +48,9 @@ async fn is_taken(invite: &Place, clock: Clock, expires_at: UnixMs, pause: Durat
         wait = match http::fate_of_invite(invite).await {
             Ok(Fate::Claimed) => return true,
             Ok(Fate::Gone) => return false,
-            Err(Error::TooManyRequests { seconds }) => pause.max(Duration::from_secs(seconds)),
+            Err(Error::TooManyRequests { seconds }) => {
+                Duration::from_secs(seconds).clamp(pause, LONGEST_PAUSE)
+            }
             Ok(Fate::Pending) | Err(_) => pause,
         };
     }

@@ -33,9 +33,16 @@ async fn two_devices_pair_by_code_and_hear_each_other() {
 async fn a_link_and_a_qr_bring_the_relay_with_them() {
     let relay = Relay::start();
     let a = device(&relay.url(), "laptop").await;
-    for form in ["link", "qr"] {
+    for form in ["link", "link to a page", "qr"] {
         let invite = a.client.create_invite_connected().await;
-        let text = if form == "link" { invite.link() } else { invite.app_url("notes") };
+        assert!(matches!(invite.link_to("notes.example"), Err(Error::RelayUrl(_))));
+        assert_eq!(invite.link_to(&relay.url()).unwrap(), invite.link());
+        let text = match form {
+            "link" => invite.link(),
+            "qr" => invite.app_url("notes"),
+            _ => invite.link_to("https://notes.example/app/").unwrap(),
+        };
+        assert_eq!(text.starts_with("https://notes.example/app/join#v1."), form == "link to a page");
         // A device that knows another relay: the link counts.
         let b = device("http://127.0.0.1:9", form).await;
         b.client.join(&text).await.unwrap();

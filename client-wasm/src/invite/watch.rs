@@ -17,6 +17,8 @@ use crate::request::{Answer, Message};
 
 /// How often to look.
 const PAUSE: Duration = Duration::from_secs(10);
+/// However long the relay asks to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// An invite that was taken in its last moment is still known as taken for a while.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -39,7 +41,9 @@ pub(super) fn spawn(
                     return;
                 }
                 Ok(Fate::Gone) => return,
-                Err(Error::TooManyRequests { seconds }) => PAUSE.max(Duration::from_secs(seconds.into())),
+                Err(Error::TooManyRequests { seconds }) => {
+                    Duration::from_secs(seconds.into()).clamp(PAUSE, LONGEST_PAUSE)
+                }
                 Ok(Fate::Pending) | Err(_) => PAUSE,
             };
         }

@@ -134,6 +134,10 @@ pub struct Engine {
     searched: bool,
     /// Whether everything that there was has been read since this engine began, or the log started over.
     reached_end: bool,
+    /// Since when, in the log and by the clock, something has been missing that was not reported.
+    holes_since: Option<(Cursor, MonoMs)>,
+    /// Up to here the relay has said that there is nothing after what was seen: nothing should turn up there.
+    gone: Cursor,
     /// Where the end was when it was last looked at.
     checked_end: Option<Cursor>,
     /// What became available while nothing could be shown.
@@ -265,6 +269,8 @@ impl Engine {
             altered: 0,
             searched: false,
             reached_end: false,
+            holes_since: None,
+            gone: Cursor::ZERO,
             checked_end: None,
             held: VecDeque::new(),
             pull_due: false,

@@ -52,7 +52,9 @@ const ROTATION: u8 = 11;
 const MAX_SECRETS: usize = sync_types::limits::MAX_KEY_LINKS + 1;
 
 fn put<T: Wire>(key: Vec<u8>, row: &T) -> Change {
-    Change { key, value: Some(Zeroizing::new(encode(row))) }
+    let value = Zeroizing::new(encode(row));
+    debug_assert!(decode::<T>(&value).is_ok(), "a row could not be read back: {key:?}");
+    Change { key, value: Some(value) }
 }
 
 /// Who this device is.

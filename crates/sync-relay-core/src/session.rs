@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use sync_types::limits::{HELLO_DEADLINE, PEER_TIMEOUT};
+use sync_types::limits::{HELLO_DEADLINE, PEER_TIMEOUT, SLOWEST_LINE};
 use sync_types::{
     ChannelError, DecodeError, DeviceId, Envelope, ErrorBody, ErrorCode, GroupId, Message, MonoMs, Nonce,
     Notify, Now, Presence, RelaySecret, StoreId,
@@ -32,8 +32,8 @@ const CLOSE_NORMAL: u16 = 1000;
 const CLOSE_AWAY: u16 = 1001;
 /// WebSocket close code: a kind of message that is not taken (RFC 6455 §7.4.1).
 const CLOSE_UNSUPPORTED: u16 = 1003;
-/// How long one envelope may take from its first record to its last: what is held of it counts against
-/// a budget of all sessions.
+/// How long one envelope may take from its first record to its last, beside what the largest takes on the slowest line:
+/// what is held of it counts against a budget of all sessions.
 const ENVELOPE_TIME: Duration = Duration::from_secs(60);
 /// Refusals kept for [`Session::poll_refusal`]; more are forgotten.
 const MAX_REFUSALS: usize = 16;
@@ -295,7 +295,9 @@ impl Session {
             }
             Phase::Ready(_) => {
                 let silent = self.heard.plus(PEER_TIMEOUT);
-                Some(self.begun.map_or(silent, |begun| silent.min(begun.plus(ENVELOPE_TIME))))
+                let on_the_line = self.relay.policy.max_envelope() / SLOWEST_LINE;
+                let patience = ENVELOPE_TIME + Duration::from_millis(on_the_line as u64);
+                Some(self.begun.map_or(silent, |begun| silent.min(begun.plus(patience))))
             }
             Phase::Closed => None,
         }

@@ -36,6 +36,7 @@ mod relay_url;
 pub mod rotation;
 mod time;
 pub mod wire;
+mod words;
 
 pub use access_token::AccessToken;
 pub use channel::{ChannelError, DeviceSecret, RelaySecret};
@@ -51,3 +52,4 @@ pub use relay_url::{RelayAddress, RelayUrl, RelayUrlError};
 pub use rotation::{Lockbox, Rotation};
 pub use time::{MonoMs, Now, UnixMs};
 pub use wire::DecodeError;
+pub use words::shown;

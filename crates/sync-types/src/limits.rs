@@ -25,6 +25,10 @@ pub const SEAL_OVERHEAD: usize = 1024;
 /// Largest sealed blob by default, in bytes.
 pub const DEFAULT_MAX_BLOB: u32 = (DEFAULT_MAX_APP_DATA + SEAL_OVERHEAD) as u32;
 
+/// Smallest bound of a sealed blob that a relay may have, in bytes: what announces a device must fit, and what takes the
+/// place of a blob that was refused.
+pub const MIN_MAX_BLOB: u32 = 4 * 1024;
+
 /// Most links of a key log.
 pub const MAX_KEY_LINKS: usize = 400;
 /// Largest sealed device name, in bytes.
@@ -52,6 +56,8 @@ pub const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 pub const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// The relay drops a peer that has been silent for this long.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(75);
+/// Bytes a millisecond that a line must carry, either way: what is waited for is given the time that it takes at this pace.
+pub const SLOWEST_LINE: usize = 4;
 /// A client sends PRESENCE after this much silence from the relay.
 pub const CLIENT_SILENCE: Duration = Duration::from_secs(30);
 /// A client reconnects when PRESENCE is not answered within this time.

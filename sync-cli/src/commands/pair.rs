@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use serde_json::json;
-use sync_client::{DeviceId, Event, InviteHandle, SyncClient};
+use sync_client::{DeviceId, Event, InviteHandle, RelayUrl, SyncClient};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Args, Pair};
@@ -15,29 +15,30 @@ pub(crate) async fn run(client: &SyncClient, args: &Args, pair: &Pair) -> Result
     match &pair.join {
         Some(invite) => join(client, args, invite).await,
         None if pair.revoke => revoke(client, args).await,
-        None => create(client, args).await,
+        None => create(client, args, pair.page.as_ref()).await,
     }
 }
 
-async fn create(client: &SyncClient, args: &Args) -> Result<()> {
+async fn create(client: &SyncClient, args: &Args, page: Option<&RelayUrl>) -> Result<()> {
     let mut events = client.subscribe();
     device::connect(client).await?;
     let invite = client.create_invite().await?;
+    let link = page.map_or_else(|| Ok(invite.link()), |page| invite.link_to(page.as_str()))?;
     // A group that was made just now begins with this device's announcement.
     device::settle(client).await;
     if args.json {
         return Ok(output::json(&json!({
             "code": invite.code(),
-            "link": invite.link(),
+            "link": link,
             "expires_at": invite.expires_at().0 / 1000,
         }))?);
     }
     anstream::println!("Code  \x1b[1m{}\x1b[0m", invite.code());
-    println!("Link  {}", invite.link());
+    println!("Link  {link}");
     if !output::is_terminal() {
         return Ok(());
     }
-    if let Some(picture) = output::qr(&invite.link()) {
+    if let Some(picture) = output::qr(&link) {
         anstream::println!("\n{picture}");
     }
     println!("Any of these lets one other device join, for ten minutes: `sync-cli pair --join CODE`.");

@@ -14,28 +14,38 @@ const LONG: u64 = 200;
 
 pub(crate) async fn run(client: &SyncClient, args: &Args, pull: &Pull) -> Result<()> {
     device::connect(client).await?;
-    let form = if args.json { Form::JsonList { begun: false } } else { Form::Text };
+    let form = if args.json { Form::list() } else { Form::Text };
     let mut sink = Sink::new(form, pull.output.as_deref())?;
-    let status = client.status();
-    let start = pull.after_cursor.unwrap_or(status.last_cursor);
-    let total = status.max_cursor.get().saturating_sub(start.get());
-    let bar = (total > LONG && !output::is_terminal()).then(|| output::progress(total, "pulling"));
+    let mut position = pull.after_cursor.unwrap_or_else(|| client.status().last_cursor);
+    let pulled = read(client, pull, &mut sink, &mut position).await;
+    match pulled {
+        Ok(has_more) => sink.finish(position.get(), has_more)?,
+        // What has been written is the reader's, and will not be shown again.
+        Err(_) if sink.is_open() => sink.finish(position.get(), true)?,
+        Err(_) => {}
+    }
+    pulled.map(|_| ())
+}
 
-    let mut position = start;
+/// Writes one page after the other; gives whether there is more.
+async fn read(client: &SyncClient, pull: &Pull, sink: &mut Sink, position: &mut Cursor) -> Result<bool> {
+    let start = *position;
+    let total = client.status().max_cursor.get().saturating_sub(start.get());
+    let bar = (total > LONG && !output::is_terminal()).then(|| output::progress(total, "pulling"));
     let mut remaining = pull.limit;
     let has_more = loop {
         let limit = remaining.map_or(PAGE, |left| left.min(PAGE));
         let page = match pull.after_cursor {
-            Some(_) => client.pull(position, limit).await?,
+            Some(_) => client.pull(*position, limit).await?,
             None => client.pull_since_last_cursor(limit).await?,
         };
         sink.write(&page.blobs)?;
+        let stuck = is_stuck(&page, *position);
+        *position = (*position).max(page.max_cursor);
         if pull.after_cursor.is_none() {
             // What is on stdout is the reader's.
             client.ack(page.max_cursor).await?;
         }
-        let stuck = is_stuck(&page, position);
-        position = position.max(page.max_cursor);
         if let Some(bar) = &bar {
             bar.set_position(position.get().saturating_sub(start.get()));
         }
@@ -49,7 +59,7 @@ pub(crate) async fn run(client: &SyncClient, args: &Args, pull: &Pull) -> Result
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    Ok(sink.finish(position.get(), has_more)?)
+    Ok(has_more)
 }
 
 /// Whether a page brought nothing and led nowhere: asking again would be for ever.

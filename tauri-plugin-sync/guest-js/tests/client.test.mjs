@@ -215,3 +215,16 @@ test("what nobody has heard yet is told to who opens and then listens", async ()
   await new Promise((resolve) => setTimeout(resolve));
   assert.deepEqual(told, ["inviteMisused", "unknownDevice"]);
 });
+
+test("an invite's link can lead to a page of one's own", async () => {
+  const relay = "https://relay.example/below";
+  play({ create_invite: () => ({ id: 1, code: "C", link: `${relay}/join#v1.L.K`, appUrl: "://sync?invite=D", expiresAt: 5 }) });
+  const client = await SyncClient.open();
+  const invite = await client.createInvite();
+  assert.equal(invite.linkTo("https://notes.example/app/"), `https://notes.example/app/join#v1.L.K.${relay}`);
+  assert.equal(invite.linkTo(relay), invite.link);
+  for (const page of ["notes.example", "notes://x", "https://a@b.c", "https://x/?y", "https://x/#y"]) {
+    assert.throws(() => invite.linkTo(page), { code: "BAD_ARGUMENT" });
+  }
+  await client.close();
+});

@@ -14,6 +14,8 @@ const NAME = "notebook";
 /** Keys of the store "about". */
 const DEVICE = "device";
 const CLOCK = "clock";
+/** Names of blobs remembered until the note is found that went out under one. */
+const MAX_RENAMED = 1000;
 
 const done = (request) =>
   new Promise((resolve, reject) => {
@@ -37,6 +39,9 @@ export class Notebook {
   #db;
   /** Whether the browser had no room for the last change. */
   full = false;
+
+  /** The newest names of blobs that have gone out as others. */
+  #renamed = new Map();
 
   constructor(db) {
     this.#db = db;
@@ -123,7 +128,12 @@ export class Notebook {
 
   /** The client has it durably now, as this blob. */
   pushed(pushed, blob) {
-    return this.#update(pushed.id, (note) => (sameTime(note, pushed) ? { ...note, push: undefined, blob } : null));
+    return this.#update(pushed.id, (note) => {
+      if (!sameTime(note, pushed)) return null;
+      // It may have been renamed before this was heard.
+      while (this.#renamed.has(blob)) blob = this.#renamed.get(blob);
+      return { ...note, push: undefined, blob };
+    });
   }
 
   /** The relay will never take this version. */
@@ -131,10 +141,19 @@ export class Notebook {
     return this.#update(id, (note) => ({ ...note, push: undefined, refused: code }));
   }
 
-  /** The relay will never take this blob. */
+  /** The relay will never take this blob. Gives whether it is a note's. */
   async refusedBlob(blob, code) {
     const id = await this.#read((notes) => done(notes.index("blob").getKey(blob)));
     if (id) await this.refused(id, code);
+    return id !== undefined;
+  }
+
+  /** What was handed over as one blob goes out as another. */
+  async renamed(from, to) {
+    this.#renamed.set(from, to);
+    if (this.#renamed.size > MAX_RENAMED) this.#renamed.delete(this.#renamed.keys().next().value);
+    const id = await this.#read((notes) => done(notes.index("blob").getKey(from)));
+    if (id) await this.#update(id, (note) => (note.blob === from ? { ...note, blob: to } : null));
   }
 
   /** The outbox is empty: what was handed over is at the relay. Gives whether that was news. */

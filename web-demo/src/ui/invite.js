@@ -1,5 +1,7 @@
 // Adding a device: a code, a link and a QR, for ten minutes.
 
+import { isLocal, relayOf } from "../links.js";
+import { inApp } from "../relay.js";
 import { left, sentence } from "../words.js";
 import { $ } from "./dom.js";
 
@@ -55,18 +57,26 @@ async function make() {
     current = await sync.createInvite();
     invitedAt = Date.now();
     $("invite-code").textContent = current.code;
-    $("invite-link").value = current.link;
+    const link = leadingHere(current);
+    $("invite-link").value = link;
     $("invite-copy").textContent = "Copy";
     section("made");
     tell();
     clearInterval(timer);
     timer = setInterval(tell, 10_000);
     const { encodeQR } = await import("../vendor/qr/index.js");
-    if (current) $("invite-qr").replaceChildren(drawQr(encodeQR(current.link, "raw", { ecc: "medium", border: QUIET })));
+    if (current) $("invite-qr").replaceChildren(drawQr(encodeQR(link, "raw", { ecc: "medium", border: QUIET })));
   } catch (error) {
     $("invite-wrong").textContent = sentence(error);
     section("wrong");
   }
+}
+
+/** An invite's link: to this page, when it is not the relay's own and others can open it. */
+function leadingHere(invite) {
+  const here = relayOf(location.href);
+  const elsewhere = !inApp && here !== sync.status().relay && (isLocal(invite.link) || !isLocal(here));
+  return elsewhere ? invite.linkTo(here) : invite.link;
 }
 
 /** Rows of modules, with the white around them, as a picture; its ground is white in the dark, too. */

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sync_types::{DeviceId, Envelope, ErrorBody, ErrorCode, GroupId, Message, Presence, StoreId};
+use sync_types::{DeviceId, Envelope, ErrorBody, ErrorCode, GroupId, Message, Presence, StoreId, shown};
 
 use super::Engine;
 use super::link::{Link, REPLACED_PAUSE};
@@ -105,7 +105,11 @@ impl Engine {
         let group_id = self.state.group.as_ref().map_or(GroupId::NONE, |group| group.group_id);
         let right_group = envelope.group_id == group_id || envelope.group_id == GroupId::NONE;
         let from_relay = self.state.relay.pin.map(DeviceId::from) == Some(envelope.sender_id);
-        (right_group && from_relay).then_some((envelope, message.ok()?))
+        let mut message = message.ok().filter(|_| right_group && from_relay)?;
+        if let Message::Error(error) = &mut message {
+            error.message = shown(&error.message);
+        }
+        Some((envelope, message))
     }
 
     /// ERROR in answer to a request.

@@ -8,14 +8,17 @@ use std::time::Duration;
 use litemap::LiteMap;
 use sync_e2ee::chain::{self, Step, link_hash, step};
 use sync_e2ee::{Content, Place};
-use sync_types::{BlobHash, Cursor, DeviceId, Epoch, StoredBlob, UnixMs};
+use sync_types::{BlobHash, Cursor, DeviceId, Epoch, MonoMs, StoredBlob, UnixMs};
 
 use super::Engine;
 use crate::api::{Break, Event, Refused};
-use crate::rows::{PeerChain, Standing};
+use crate::rows::{MAX_HOLES, PeerChain, Standing};
 
 /// Clocks may differ by this much before an expired blob counts as withheld.
 const CLOCK_SLACK: Duration = Duration::from_secs(3_600);
+/// A blob that is missing may come after so many others, or so much later, unless the end of the log comes first.
+const LATE_BLOBS: u64 = 1_000;
+const LATE: Duration = Duration::from_secs(600);
 /// Stubs remembered of each sender until its next blob comes.
 const MAX_STUBS: usize = 256;
 
@@ -131,6 +134,7 @@ impl Engine {
         }
         let chain = peer.chain(place.chain_id, facts.generation);
         let found = compare(chain, place, link_hash(content, hash), &facts);
+        let holes = chain.holes.len();
         chain.here |= place.seen.as_ref().is_some_and(|seen| seen.store_id == store_id);
         let change = peer.change(&sender);
         self.store([change]);
@@ -143,11 +147,43 @@ impl Engine {
         if found.truncated {
             self.truncated(entry.cursor.prev());
         }
+        self.note_holes(entry.cursor, holes);
         found.new && !given
+    }
+
+    /// Something may have been missing since before this run.
+    pub(super) fn remember_holes(&mut self) {
+        let chains = self.state.peers.values().flat_map(|peer| &peer.chains);
+        let holes = chains.map(|chain| chain.holes.len()).max().unwrap_or_default();
+        self.note_holes(self.state.progress.seen_cursor, holes);
+    }
+
+    /// A chain has so many holes at a cursor.
+    pub(super) fn note_holes(&mut self, cursor: Cursor, holes: usize) {
+        if holes > 0 {
+            let since = (cursor, self.now.mono);
+            self.holes_since.get_or_insert(since);
+        }
+        if holes == MAX_HOLES {
+            // No more can be remembered.
+            self.report_holes();
+        }
+    }
+
+    /// A relay may never let anybody see the end of the log: what has been missing for long is missing.
+    pub(super) fn report_old_holes(&mut self) {
+        let seen = self.state.progress.seen_cursor;
+        let is_old = |(cursor, at): (Cursor, MonoMs)| {
+            seen.get() >= cursor.get().saturating_add(LATE_BLOBS) || self.now.mono >= at.plus(LATE)
+        };
+        if self.holes_since.is_some_and(is_old) {
+            self.report_holes();
+        }
     }
 
     /// The log has been read to its end: what is missing now will not come.
     pub(super) fn report_holes(&mut self) {
+        self.holes_since = None;
         let cursor = self.state.progress.seen_cursor;
         let mut events = Vec::new();
         let mut changes = Vec::new();

@@ -161,6 +161,12 @@ impl Engine {
         }
     }
 
+    /// Whether the log was read past its cursor and this was not shown there.
+    pub(super) fn is_not_there(&self, fold: &Fold) -> bool {
+        let shown = self.heads.find(fold.cursor).is_some_and(|shown| shown.entry == fold.entry());
+        fold.cursor <= self.state.progress.seen_cursor && !shown
+    }
+
     /// Whether something else was shown than this.
     pub(super) fn differs(&self, fold: &Fold) -> bool {
         self.heads.find(fold.cursor).is_some_and(|shown| shown.entry != fold.entry())
@@ -209,12 +215,6 @@ impl Engine {
             self.truncated(gone);
         }
         Ok(())
-    }
-
-    /// There is a gap in the log: what was shown before it says nothing of what comes now.
-    pub(super) fn lose_head(&mut self) {
-        self.state.progress.head = None;
-        self.heads.since_gap.clear();
     }
 
     /// The log starts over.

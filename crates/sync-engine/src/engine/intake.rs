@@ -96,6 +96,8 @@ impl Engine {
         };
         self.forget_heads();
         self.altered = 0;
+        self.holes_since = None;
+        self.gone = Cursor::ZERO;
         self.sent.start_over();
         self.ahead = Ahead::default();
         self.reached_end = false;
@@ -139,14 +141,13 @@ impl Engine {
     ) -> Result<(), EngineError> {
         check_order(&page, after)?;
         // Some up to here are gone without a trace; others, that live longer, may still be there.
-        let dropped = page.oldest_cursor.prev();
+        self.max_cursor = self.max_cursor.max(page.max_cursor);
+        let dropped = page.oldest_cursor.prev().min(self.max_cursor);
         if dropped > self.state.progress.seen_cursor {
-            self.lose_head();
             self.truncated(dropped);
         }
         let mut stubs = None;
         let has_more = page.has_more;
-        self.max_cursor = self.max_cursor.max(page.max_cursor);
         for entry in page.blobs {
             // An acknowledged push may have brought this device further meanwhile.
             if entry.cursor > self.state.progress.seen_cursor {
@@ -167,6 +168,7 @@ impl Engine {
             // The log ends before the newest cursor that the relay has named. Whatever was there is gone;
             // what comes after it is told by its own cursor.
             self.truncated(known);
+            self.gone = known;
             if self.max_cursor == known {
                 self.max_cursor = self.state.progress.seen_cursor;
             }
@@ -181,6 +183,7 @@ impl Engine {
     /// A blob was stored just now, by another device.
     pub(super) fn notified(&mut self, notify: Notify) -> Result<(), EngineError> {
         let Notify { blob_id, cursor, sender_id, timestamp, payload, .. } = notify;
+        is_within(cursor)?;
         self.max_cursor = self.max_cursor.max(cursor);
         let seen = self.state.progress.seen_cursor;
         let Some(payload) = payload else {
@@ -198,33 +201,36 @@ impl Engine {
         Ok(())
     }
 
-    /// A blob of this device was stored: its hash, its place in the chain and what the next one refers to.
+    /// A blob of this device was stored: its hash, and its place in the chain with what the next one refers to. Whether
+    /// it can be there.
     pub(super) fn saw_own(
         &mut self,
         cursor: Cursor,
         blob_id: BlobId,
         hash: BlobHash,
-        link: Option<(u64, BlobHash)>,
-    ) {
+        tip: Option<&Tip>,
+    ) -> bool {
         self.max_cursor = self.max_cursor.max(cursor);
         let fold = Fold { cursor, blob_id, sender: self.me(), hash };
         if cursor == self.state.progress.seen_cursor.next() {
             self.fold(fold);
-            if let Some((seq, link)) = link {
-                self.log_own(&Place { seq, ..Place::first(self.state.chain.chain_id) }, link);
+            if let Some(tip) = tip {
+                self.log_own(tip);
             }
             self.keep(cursor, None);
-        } else if self.differs(&fold) {
-            let seq = link.map_or(0, |(seq, _)| seq);
-            self.own_broken(cursor, Break::Missing { from: seq, to: seq + 1 });
+        } else if self.is_not_there(&fold) {
+            let seq = tip.map_or(0, |tip| tip.seq);
+            self.own_broken(cursor, Break::Missing { from: seq, to: seq.saturating_add(1) });
+            return false;
         }
+        true
     }
 
     /// A blob of this device is in the log, and everything before it was read.
-    fn log_own(&mut self, place: &Place, hash: BlobHash) {
+    fn log_own(&mut self, tip: &Tip) {
         let generation = self.state.progress.generation;
         let chain = &mut self.state.chain;
-        if chain.log(&Tip { chain_id: place.chain_id, seq: place.seq, hash }, generation) {
+        if chain.log(tip, generation) {
             let change = chain.change();
             self.store([change]);
         }
@@ -234,6 +240,11 @@ impl Engine {
     fn take_in(&mut self, entry: StoredBlob) -> Result<(), EngineError> {
         let hash = hash_of(&entry)?;
         let (cursor, blob_id, sender) = (entry.cursor, entry.blob_id, entry.sender_id);
+        if cursor <= self.gone {
+            // So that was not true, and what was told of it excuses nothing that is missing now.
+            self.gone = Cursor::ZERO;
+            self.delivered.truncated = self.state.progress.seen_cursor;
+        }
         if cursor != self.state.progress.seen_cursor.next() {
             // Between the last one and this one there was something.
             self.truncated(cursor.prev());
@@ -266,6 +277,7 @@ impl Engine {
         }
         self.keep(cursor, item);
         self.miss_kept(Some((cursor, blob_id)));
+        self.report_old_holes();
         Ok(())
     }
 
@@ -277,12 +289,13 @@ impl Engine {
             if self.allowed(&entry.sender_id, *epoch, &content.place, &link, false).is_err() {
                 return self.too_late(entry, content.place.seq);
             }
-            self.log_own(&content.place, link);
+            let Place { chain_id, seq, .. } = content.place;
+            self.log_own(&Tip { chain_id, seq, hash: link });
         }
         let opened = opened.map(|(_, content)| content);
         let seq = opened.as_ref().map_or(0, |content| content.place.seq);
         match (self.queued_hash(&entry.blob_id), self.saw_kept(entry.cursor, &entry.blob_id, &hash), opened) {
-            (Some(queued), ..) if queued == hash => self.settle_front(&entry.blob_id, entry.cursor),
+            (Some(queued), ..) if queued == hash => self.settle_front(&entry.blob_id, entry.cursor, true),
             (None, Some(Again::Same), _) => {}
             (None, Some(Again::Elsewhere), _) => self.own_broken(entry.cursor, Break::Repeated { seq }),
             (.., None) => self.refuse(entry, Refused::Unreadable),
@@ -331,6 +344,7 @@ impl Engine {
 
     /// Everything that there is was read: what is missing now is missing.
     pub(super) fn at_end(&mut self) {
+        self.report_old_holes();
         let unread = self.state.progress.seen_cursor < self.max_cursor || self.pull_due;
         if unread || !self.may_ask() || self.asked(|r| matches!(r, Request::Sync { .. })) {
             return;
@@ -442,7 +456,14 @@ pub(super) fn check_order(page: &PullResponse, after: Cursor) -> Result<(), Engi
     let ascending = page.blobs.windows(2).all(|pair| pair[0].cursor < pair[1].cursor);
     let reach = page.blobs.last().map_or(after, |last| last.cursor) == page.max_cursor;
     let progresses = !(page.has_more && page.blobs.is_empty());
+    // An app may ask for what comes after the last of all cursors.
+    page.blobs.last().map_or(Ok(()), |last| is_within(last.cursor))?;
     if starts && ascending && reach && progresses { Ok(()) } else { Err(EngineError::RelayMisbehaved) }
+}
+
+/// Whether a log can have come so far: there is always a next cursor.
+pub(super) fn is_within(cursor: Cursor) -> Result<(), EngineError> {
+    if cursor < cursor.next() { Ok(()) } else { Err(EngineError::RelayMisbehaved) }
 }
 
 /// The hash of a blob, or of what has expired.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use litemap::LiteMap;
-use rand_core::RngCore;
 use sync_e2ee::seal_name;
 use sync_types::channel::{Channel, Initiator};
 use sync_types::limits::{
-    CLIENT_SILENCE, ENVELOPE_OVERHEAD, HELLO_DEADLINE, PRESENCE_TIMEOUT, PROTOCOL_VERSION, SEAL_OVERHEAD,
+    CLIENT_SILENCE, ENVELOPE_OVERHEAD, HELLO_DEADLINE, MIN_MAX_BLOB, PRESENCE_TIMEOUT, PROTOCOL_VERSION,
+    SLOWEST_LINE,
 };
 use sync_types::{
     Ack, BlobId, Cursor, Envelope, ErrorCode, FEATURE_INLINE_NOTIFY, Hello, MembershipProof, Message, MonoMs,
@@ -15,6 +15,7 @@ use sync_types::{
 };
 
 use super::Engine;
+use super::intake::is_within;
 use super::reader::Wanted;
 use super::request::Request;
 use crate::api::{CommandId, Event, Output, Reply};
@@ -33,8 +34,6 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 /// From one answer to the next, or from a first request to its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-/// Bytes a millisecond that a line must carry, to have its time.
-const SLOWEST_LINE: usize = 4;
 /// The largest blob limit that is believed, in bytes: what a relay can make a client hold.
 const MAX_BELIEVED_BLOB: u32 = 64 * 1024 * 1024;
 /// Presence status: here.
@@ -317,7 +316,8 @@ impl Engine {
         if welcome.version < floor || welcome.version == 0 || welcome.version > PROTOCOL_VERSION {
             return self.stop(StopReason::Downgraded { found: welcome.version, floor });
         }
-        if (welcome.max_blob_size as usize) <= SEAL_OVERHEAD || welcome.store_id == StoreId::NONE {
+        let fits = welcome.max_blob_size >= MIN_MAX_BLOB && is_within(welcome.max_cursor).is_ok();
+        if !fits || welcome.store_id == StoreId::NONE {
             return self.misbehaved();
         }
         let Link::Greeting(mut greeting) = std::mem::replace(&mut self.link, Link::Opening) else {
@@ -344,6 +344,7 @@ impl Engine {
         self.store([change]);
         self.event(Event::Connected);
         self.compare_store(welcome, greeting.claimed.1);
+        self.remember_holes();
         self.max_cursor = welcome.max_cursor;
         self.relay_epoch = welcome.epoch;
         self.searched = false;
@@ -388,7 +389,7 @@ impl Engine {
         let window = BACKOFF_FIRST.saturating_mul(1 << self.attempts.min(10)).min(BACKOFF_MAX);
         self.attempts += 1;
         let span = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
-        let jitter = Duration::from_millis(self.rng.next_u64() % span);
+        let jitter = Duration::from_millis(u64::from_le_bytes(self.random()) % span);
         self.disconnect(EngineError::Unreachable);
         if self.wanted {
             self.link = Link::BackingOff;

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use sync_e2ee::chain::link_hash;
-use sync_e2ee::{BlobContext, Content, Kind, MAX_TIPS, Place, SealError, SealOptions, Seen, blob};
+use sync_e2ee::{BlobContext, Content, Kind, MAX_TIPS, Place, SealError, SealOptions, Seen, Tip, blob};
 use sync_types::limits::{MAX_BATCH, SEAL_OVERHEAD};
 use sync_types::{
-    BlobHash, BlobId, Cursor, Epoch, ErrorBody, ErrorCode, Message, Push, PushAck, PushBatch, PushBatchAck,
-    UnixMs,
+    BlobHash, BlobId, ChainId, Cursor, Epoch, ErrorBody, ErrorCode, Message, Push, PushAck, PushBatch,
+    PushBatchAck, UnixMs,
 };
 
+use super::intake::is_within;
 use super::request::Request;
 use super::sent::Kept;
 use super::{Engine, Then, new_chain};
@@ -307,7 +308,7 @@ impl Engine {
     fn pushes_acked(&mut self, stored: &[(BlobId, Cursor)]) -> Result<(), EngineError> {
         let sent = std::mem::take(&mut self.outbox.in_flight);
         if !sent.iter().eq(stored.iter().map(|(blob_id, _)| blob_id))
-            || stored.iter().any(|(_, cursor)| *cursor == Cursor::ZERO)
+            || stored.iter().any(|(_, cursor)| *cursor == Cursor::ZERO || is_within(*cursor).is_err())
         {
             return Err(EngineError::RelayMisbehaved);
         }
@@ -315,25 +316,29 @@ impl Engine {
         // One that was read in the log meanwhile is dealt with.
         for (blob_id, cursor) in stored {
             if let Some(front) = self.outbox.rows.front().filter(|front| front.row.blob_id == *blob_id) {
-                let (seq, void) = (front.row.seq, front.row.void);
-                let hash = blob::hash(&front.row.payload);
-                let link = if void { self.link_of(&front.row) } else { Some(hash) };
-                self.saw_own(*cursor, *blob_id, hash, link.map(|link| (seq, link)));
+                let (hash, tip) = (blob::hash(&front.row.payload), self.tip_of(&front.row));
+                let is_there = self.saw_own(*cursor, *blob_id, hash, tip.as_ref());
+                self.settle_front(blob_id, *cursor, is_there);
             }
-            self.settle_front(blob_id, *cursor);
         }
         self.store_progress();
         Ok(())
     }
 
-    /// What the blob after this one refers to.
-    fn link_of(&self, row: &OutboxRow) -> Option<BlobHash> {
+    /// The place of a blob in its chain, and what the one after it refers to.
+    fn tip_of(&self, row: &OutboxRow) -> Option<Tip> {
+        let (chain, hash) = (&self.state.chain, blob::hash(&row.payload));
+        if chain.older.0.is_empty() && !row.void {
+            // Of the only chain that there is.
+            return Some(Tip { chain_id: chain.chain_id, seq: row.seq, hash });
+        }
         let (_, content) = self.open_blob(&row.blob_id, &self.me(), &row.payload)?;
-        Some(link_hash(&content, blob::hash(&row.payload)))
+        let Place { chain_id, seq, .. } = content.place;
+        Some(Tip { chain_id, seq, hash: link_hash(&content, hash) })
     }
 
-    /// The blob at the front of the outbox is in the log.
-    pub(super) fn settle_front(&mut self, blob_id: &BlobId, cursor: Cursor) {
+    /// The blob at the front of the outbox is in the log, as far as the relay's word goes, or is not there.
+    pub(super) fn settle_front(&mut self, blob_id: &BlobId, cursor: Cursor, is_there: bool) {
         if !self.outbox.front_is(blob_id) {
             return;
         }
@@ -342,7 +347,7 @@ impl Engine {
         };
         self.event(Event::PushAcked { blob_id: *blob_id, cursor });
         let expires = self.expiry(row.ttl);
-        self.keep_acked(position, row, cursor, expires);
+        self.keep_acked(position, row, cursor, is_there, expires);
     }
 
     /// What the outbox holds under an id.
@@ -365,58 +370,90 @@ impl Engine {
         self.announce();
     }
 
-    /// Seals everything that waits again, for the newest epoch and the end of the chain as it is in the log.
+    /// Seals everything that waits again, for the newest epoch and the end of its chain as it is in the log.
     fn reseal(&mut self) {
         self.outbox.reseal_due = false;
-        let mut rows = std::mem::take(&mut self.outbox.rows);
+        let rows = std::mem::take(&mut self.outbox.rows);
         let new_chain = self.state.chain.next_seq == 0;
-        let logged = self.state.chain.logged.clone();
-        let mut prev = logged.as_ref().map(|tip| tip.hash);
-        let logged = |row: &OutboxRow| logged.as_ref().is_some_and(|tip| row.seq <= tip.seq);
-        for waiting in &mut rows {
+        let mut ends = self.state.chain.tips();
+        for mut waiting in rows {
             if !waiting.row.fixed {
-                self.reseal_row(waiting, new_chain, &mut prev);
-            } else if !new_chain && !logged(&waiting.row) {
-                prev = self.link_of(&waiting.row);
+                if !self.reseal_row(&mut waiting, new_chain, &mut ends) {
+                    continue;
+                }
+            } else if let Some(tip) = self.tip_of(&waiting.row) {
+                // What comes back in the middle of what is there already ends nothing.
+                if end_of(&ends, &tip.chain_id).is_none_or(|end| end.seq < tip.seq) {
+                    set_end(&mut ends, tip);
+                }
             }
+            self.outbox.rows.push_back(waiting);
         }
-        self.outbox.bytes = rows.iter().map(|waiting| waiting.row.payload.len()).sum();
-        self.outbox.rows = rows;
-        if let Some(prev) = prev {
-            self.state.chain.prev = prev;
+        self.outbox.bytes = self.outbox.rows.iter().map(|waiting| waiting.row.payload.len()).sum();
+        let chain = &mut self.state.chain;
+        if let Some(end) = end_of(&ends, &chain.chain_id)
+            && end.seq.saturating_add(1) == chain.next_seq
+        {
+            chain.prev = end.hash;
         }
-        let change = self.state.chain.change();
+        let change = chain.change();
         self.store([change]);
     }
 
-    fn reseal_row(&mut self, waiting: &mut Waiting, new_chain: bool, prev: &mut Option<BlobHash>) {
-        let row = &mut waiting.row;
-        let Some((_, mut content)) = self.open_blob(&row.blob_id, &self.me(), &row.payload) else {
-            return;
+    /// Seals one again; whether it is still there. `ends` has what the next blob of each chain refers to.
+    fn reseal_row(&mut self, waiting: &mut Waiting, new_chain: bool, ends: &mut Vec<Tip>) -> bool {
+        let Some((_, mut content)) = self.open_blob(&waiting.row.blob_id, &self.me(), &waiting.row.payload)
+        else {
+            return true;
         };
+        let mut row = waiting.row.clone();
         if new_chain {
-            let from = std::mem::replace(&mut row.blob_id, self.state.chain.take_blob_id());
             let expires = self.expiry(row.ttl);
             let chain = &mut self.state.chain;
+            row.blob_id = chain.take_blob_id();
             (row.seq, content.place.chain_id) = (chain.next_seq, chain.chain_id);
             content.place.prev_expires = std::mem::replace(&mut chain.prev_expires, expires);
             chain.next_seq += 1;
-            self.event(Event::PushRenamed { from, to: row.blob_id });
         }
+        let chain_id = content.place.chain_id;
         content.place.seq = row.seq;
         if row.seq == 0 {
             content.place.prev = BlobHash([0; 32]);
-        } else if let Some(prev) = *prev {
-            content.place.prev = prev;
+        } else if let Some(end) = end_of(ends, &chain_id)
+            && end.seq < row.seq
+        {
+            content.place.prev = end.hash;
         }
-        let link_of = |payload: &[u8]| link_hash(&content, blob::hash(payload));
-        if let Ok(payload) = self.seal(row.blob_id, content.clone()) {
-            row.payload = payload;
+        let before = waiting.row.blob_id;
+        match self.seal(row.blob_id, content.clone()) {
+            Ok(payload) => {
+                row.payload = payload;
+                if row.blob_id != before {
+                    self.event(Event::PushRenamed { from: before, to: row.blob_id });
+                }
+            }
+            // It stays as it is sealed. The relay may take it, or be given something in its place.
+            Err(_) if !new_chain => {}
+            // The relay takes less than it did: in the new chain something else has its place.
+            Err(_) => {
+                let refused = blob::hash(&row.payload);
+                content = Content { kind: Kind::Void, place: content.place, body: refused.0.to_vec() };
+                let sealed = self.seal(row.blob_id, content.clone());
+                self.event(Event::PushRejected { blob_id: before, code: ErrorCode::BlobTooLarge });
+                let Ok(payload) = sealed else {
+                    self.store([OutboxRow::delete(waiting.position)]);
+                    return false;
+                };
+                row = OutboxRow { payload, ttl: Some(0), void: true, token: None, ..row };
+            }
         }
-        *prev = Some(link_of(&row.payload));
+        let hash = link_hash(&content, blob::hash(&row.payload));
+        set_end(ends, Tip { chain_id, seq: row.seq, hash });
+        waiting.row = row;
         waiting.durable = false;
-        self.store([row.change(waiting.position)]);
+        self.store([waiting.row.change(waiting.position)]);
         self.then(Then::Send(waiting.position));
+        true
     }
 
     /// ERROR in answer to a PUSH or PUSH_BATCH.
@@ -494,14 +531,17 @@ impl Engine {
             self.store([OutboxRow::delete(position)]);
             return;
         }
+        self.event(Event::PushRejected { blob_id: refused.blob_id, code });
         // What comes after it refers to it.
         let hash: BlobHash = blob::hash(&refused.payload);
-        let Some((_, content)) = self.open_blob(&refused.blob_id, &self.me(), &refused.payload) else {
-            return;
-        };
+        let opened = self.open_blob(&refused.blob_id, &self.me(), &refused.payload);
         let blob_id = self.state.chain.take_blob_id();
-        let content = Content { kind: Kind::Void, place: content.place, body: hash.0.to_vec() };
-        let Ok(payload) = self.seal(blob_id, content) else {
+        let void = |place| Content { kind: Kind::Void, place, body: hash.0.to_vec() };
+        let sealed = opened.and_then(|(_, content)| self.seal(blob_id, void(content.place)).ok());
+        let Some(payload) = sealed else {
+            self.outbox.remove_front();
+            let change = self.state.chain.change();
+            self.store([OutboxRow::delete(position), change]);
             return;
         };
         let row = OutboxRow {
@@ -521,7 +561,6 @@ impl Engine {
         }
         self.store(changes);
         self.then(Then::Send(position));
-        self.event(Event::PushRejected { blob_id: refused.blob_id, code });
     }
 
     /// Whether the relay lacks something that the app has pushed: it waits in the outbox, or will go there
@@ -546,6 +585,15 @@ impl Engine {
             }
         }
     }
+}
+
+fn end_of<'a>(ends: &'a [Tip], chain_id: &ChainId) -> Option<&'a Tip> {
+    ends.iter().find(|end| end.chain_id == *chain_id)
+}
+
+fn set_end(ends: &mut Vec<Tip>, tip: Tip) {
+    ends.retain(|end| end.chain_id != tip.chain_id);
+    ends.push(tip);
 }
 
 /// How long a refusal asks to wait, within reason.

@@ -54,7 +54,7 @@ pub(super) struct Delivered {
     /// generation it is counts no further.
     bound: Cursor,
     /// Up to here the app knows that the log has holes.
-    truncated: Cursor,
+    pub(super) truncated: Cursor,
     /// Up to here it knows what does not count of what was read before that was known.
     refused: Cursor,
 }

@@ -2,12 +2,13 @@
 use sync_e2ee::{
     EpochSecret, RotationContent, RotationContext, Tip, open_lockbox, open_rotation, seal_rotation,
 };
+use sync_types::limits::MAX_KEY_LINKS;
 use sync_types::{
     BlobHash, BlobId, Cursor, DeviceId, Epoch, ErrorCode, KeyLink, Message, Pull, PullResponse, Rotate,
     RotateAck, Rotation, StoredBlob,
 };
 
-use super::intake::check_order;
+use super::intake::{check_order, is_within};
 use super::reader::Wanted;
 use super::request::Request;
 use super::{Engine, Then};
@@ -147,7 +148,8 @@ impl Engine {
             };
             return Some(Verdict::Known(epoch, Some(open_rotation(&rotation, &context, secret).ok()?)));
         }
-        if epoch != current + 1 || self.standing(&sender) != Standing::Member {
+        let full = group.key_log.links.len() >= MAX_KEY_LINKS;
+        if epoch != current + 1 || full || self.standing(&sender) != Standing::Member {
             return None;
         }
         let link = rotation.verify(&group_id, group.key_log.key(current)?, &sender, &blob_id).ok()?;
@@ -206,12 +208,18 @@ impl Engine {
         // A roster ascends.
         let stays = |id: &DeviceId| content.roster.binary_search_by_key(id, |entry| entry.device_id).is_ok();
         let mut changes = Vec::new();
+        let mut joined = Vec::new();
         for entry in content.roster.iter().filter(|entry| entry.device_id != me) {
             let peer = self.state.peers.entry(entry.device_id).or_default();
-            peer.standing = Standing::Member;
+            let is_new = std::mem::replace(&mut peer.standing, Standing::Member) != Standing::Member;
             // Whoever was removed could have renamed others in the epoch that is over.
             if entry.name.is_some() {
                 (peer.name, peer.platform) = (entry.name.clone(), entry.platform.clone());
+            }
+            // Whom the rotation brings in, nobody has heard announcing itself.
+            if let (true, Some(name)) = (is_new, &peer.name) {
+                let (name, platform) = (name.clone(), peer.platform.clone());
+                joined.push(Event::DeviceJoined { device_id: entry.device_id, name, platform });
             }
             changes.push(peer.change(&entry.device_id));
         }
@@ -227,6 +235,7 @@ impl Engine {
             }
         }
         self.store(changes);
+        joined.into_iter().for_each(|event| self.event(event));
         for device_id in removed {
             self.event(Event::DeviceRemoved { device_id, by: Some(by) });
         }
@@ -317,6 +326,8 @@ impl Engine {
                 broken.push((device_id, Break::Altered { seq: 0 }));
             }
             changes.push(peer.change(&device_id));
+            let holes = peer.chains.iter().map(|chain| chain.holes.len()).max().unwrap_or_default();
+            self.note_holes(entry.cursor, holes);
         }
         let here = generation == self.state.chain.logged_in;
         for own in self.state.chain.tips().iter().filter(|_| here) {
@@ -403,6 +414,7 @@ impl Engine {
 
     /// ROTATE_ACK: the rotation is in the log, where it is read like anybody's.
     pub(super) fn rotate_acked(&mut self, ack: &RotateAck) -> Result<(), EngineError> {
+        is_within(ack.cursor)?;
         if ack.epoch == 0 || ack.cursor < self.state.progress.seen_cursor {
             return Err(EngineError::RelayMisbehaved);
         }

@@ -101,8 +101,17 @@ impl Engine {
     }
 
     /// Keeps what the relay has just acknowledged; the outbox's row stays where it is.
-    pub(super) fn keep_acked(&mut self, position: u64, row: OutboxRow, cursor: Cursor, expires: UnixMs) {
-        let sent = SentRow { cursor, generation: self.state.progress.generation, expires };
+    /// If it is not there, it is one of those that the log lacks, should that start over.
+    pub(super) fn keep_acked(
+        &mut self,
+        position: u64,
+        row: OutboxRow,
+        cursor: Cursor,
+        is_there: bool,
+        expires: UnixMs,
+    ) {
+        let generation = if is_there { self.state.progress.generation } else { SentRow::NOWHERE };
+        let sent = SentRow { cursor, generation, expires };
         self.store([sent.change(position)]);
         if cursor > self.state.progress.seen_cursor {
             self.sent.watch(cursor, position);

@@ -1,13 +1,14 @@
 //! What is remembered of the log: own blobs in it, where epochs end in it, and what it looked like.
 
-use sync_e2ee::Tip;
+use sync_e2ee::{MAX_TIPS, Tip};
+use sync_types::rotation::MAX_LOCKBOXES;
 use sync_types::wire::{DecodeError, Reader, Wire, Writer, put_list, take_list};
 use sync_types::{BlobId, ChainId, Cursor, DeviceId, Epoch, UnixMs, record};
 
 use super::{CUT, Change, HEADS, ROTATION, SENT, put};
 
-/// Chains that one rotation closes.
-const MAX_TIPS: usize = 16_000;
+/// Chains that one rotation closes: of everybody whom it keeps or removes.
+const MAX_ENDS: usize = 2 * MAX_LOCKBOXES * MAX_TIPS;
 /// Heads in one row.
 pub(crate) const HEADS_A_ROW: u64 = 64;
 
@@ -102,7 +103,7 @@ impl Wire for CutRow {
         put_list(&self.ends, w);
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { ends: take_list(r, MAX_TIPS)? })
+        Ok(Self { ends: take_list(r, MAX_ENDS)? })
     }
 }
 
@@ -144,5 +145,23 @@ impl Wire for HeadsRow {
     }
     fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self(take_list(r, HEADS_A_ROW as usize)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_types::{BlobHash, DeviceSecret};
+
+    use super::*;
+
+    #[test]
+    fn the_ends_of_the_largest_rotation_can_be_read_back() {
+        let device_id = DeviceSecret::from_bytes([1; 32]).id();
+        let tip = Tip { chain_id: ChainId([1; 16]), seq: u64::MAX, hash: BlobHash([1; 32]) };
+        let ends = vec![ChainEnd { device_id, tip }; MAX_ENDS];
+        let row = CutRow { ends };
+        let change = row.change(7);
+        let read = sync_types::wire::decode::<CutRow>(&change.value.unwrap());
+        assert_eq!(read, Ok(row));
     }
 }

@@ -11,7 +11,7 @@ const MAX_CHAINS: usize = 16;
 /// Chains remembered of one peer by their names alone.
 const MAX_RETIRED: usize = 1_024;
 /// Holes remembered of one chain until the end of the log has been reached.
-const MAX_HOLES: usize = 16;
+pub(crate) const MAX_HOLES: usize = 16;
 
 record! {
     /// Places of a chain that were passed over: from the first up to before the second.

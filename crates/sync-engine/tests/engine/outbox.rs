@@ -1,9 +1,9 @@
 //! Pushes.
 
-use sync_engine::{Command, EngineError, Event, Input, Reply};
+use sync_engine::{Break, Command, EngineError, Event, Input, Reply};
 use sync_types::{
     BlobId, Cursor, DevicesResponse, ErrorBody, ErrorCode, Message, Notify, PullResponse, PushAck,
-    PushBatchAck, Stored, UnixMs, Welcome,
+    PushBatchAck, Stored, StoredBlob, UnixMs, Welcome,
 };
 
 use crate::common::{Device, Peer, cursor, welcome};
@@ -108,9 +108,12 @@ fn a_rate_limit_is_waited_out_and_a_full_relay_is_reported() {
     let (nonce, message) = peer.receive_one(&mut device);
     assert_eq!(push_of(message), push, "the same bytes");
 
-    peer.answer(&mut device, nonce, ErrorBody::new(ErrorCode::GroupStorageFull));
-    let events = device.take_events();
-    assert!(matches!(events[..], [Event::RelayFull { code: ErrorCode::GroupStorageFull, .. }]), "{events:?}");
+    let message = "\u{1b}[2Jfull".to_owned();
+    let full = ErrorBody { message, ..ErrorBody::new(ErrorCode::GroupStorageFull) };
+    peer.answer(&mut device, nonce, full);
+    // Without what steers a terminal.
+    let told = Event::RelayFull { code: ErrorCode::GroupStorageFull, message: "\u{fffd}[2Jfull".to_owned() };
+    assert_eq!(device.take_events(), [told]);
     assert_eq!(device.engine.status().pending_push, 1, "nothing is lost");
 }
 
@@ -203,4 +206,149 @@ fn a_full_relay_is_still_read_from_and_cannot_ask_for_more_than_minutes() {
         }
     }
     panic!("the push was not tried again within five minutes");
+}
+
+#[test]
+fn a_limit_that_falls_before_a_chain_starts_over_is_told_push_by_push() {
+    let (mut device, mut peer, keys) = joined();
+    let mut noise = vec![0; 20_000];
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([1; 32]);
+    rand_core::RngCore::fill_bytes(&mut rng, &mut noise);
+    let id = device.push(&noise);
+    let Ok(Reply::Queued(large)) = device.reply(id) else { panic!() };
+    let (pushed, _) = peer.receive_one(&mut device);
+    let id = device.push(b"small");
+    let Ok(Reply::Queued(small)) = device.reply(id) else { panic!() };
+    // Nothing more is sent for minutes, and the chain has to start over.
+    let blob = sealed_by(&device, Some(&keys), 2, b"news");
+    peer.say(&mut device, Notify { payload: None, ..notify(&blob) });
+    let (pulled, _) = peer.receive_one(&mut device);
+    peer.answer(&mut device, pulled, ErrorBody::new(ErrorCode::RateLimited).retry_after_ms(300_000));
+    peer.answer(&mut device, pushed, ErrorBody::new(ErrorCode::Conflict));
+    assert_eq!(peer.receive(&mut device), []);
+    device.input(Input::Closed(None));
+    device.wait(1_000);
+    let low = Welcome { max_blob_size: 4_096, max_cursor: cursor(2), ..welcome() };
+    let mut peer = Peer::welcome(&mut device, low);
+    let events = device.take_events();
+    assert!(
+        events.contains(&Event::PushRejected { blob_id: large, code: ErrorCode::BlobTooLarge }),
+        "{events:?}"
+    );
+    let renamed = |event: &Event| match event {
+        Event::PushRenamed { from, to } if *from == small => Some(*to),
+        _ => None,
+    };
+    let to = events.iter().find_map(renamed).expect("the small one goes out under another id");
+    let renames = events.iter().filter(|event| matches!(event, Event::PushRenamed { .. })).count();
+    assert_eq!(renames, 1, "what is refused is not renamed: {events:?}");
+    // What goes out opens, the void blob too, also after a restart.
+    for restarted in [false, true] {
+        if restarted {
+            device.restart();
+            device.command(Command::Connect);
+            peer = Peer::welcome(&mut device, Welcome { max_cursor: cursor(2), ..welcome() });
+        }
+        let got = peer.receive(&mut device);
+        let batch = got.iter().find_map(|(_, message)| match message {
+            Message::PushBatch(batch) => Some(batch.clone()),
+            _ => None,
+        });
+        let blobs = batch.expect("a batch").blobs;
+        assert!(
+            blobs.iter().any(|blob| blob.blob_id == to) && blobs.iter().all(|blob| blob.blob_id != large)
+        );
+        let opens = |blob: &sync_types::Push| {
+            let context = sync_e2ee::BlobContext {
+                group_id: device.engine.status().group_id.unwrap(),
+                epoch: 0,
+                sender: device.engine.status().device_id,
+                blob_id: blob.blob_id,
+            };
+            sync_e2ee::blob::open(&keys, &context, &blob.payload, 1 << 20).unwrap()
+        };
+        let contents: Vec<_> = blobs.iter().map(opens).collect();
+        assert_eq!(contents[0].kind, sync_e2ee::Kind::Void);
+        assert_eq!((contents[1].kind, &contents[1].body[..]), (sync_e2ee::Kind::Data, &b"small"[..]));
+        // Each refers to the one before it.
+        for (seq, pair) in (1..).zip(contents.windows(2).zip(&blobs)) {
+            let (pair, before) = pair;
+            let link = sync_e2ee::chain::link_hash(&pair[0], sync_e2ee::blob::hash(&before.payload));
+            assert_eq!((pair[1].place.seq, pair[1].place.prev), (seq, link));
+        }
+    }
+}
+
+#[test]
+fn an_acknowledgement_for_a_place_that_was_passed_over_is_missed() {
+    let (mut device, mut peer, keys) = joined();
+    let blob = sealed_by(&device, Some(&keys), 9, b"after a gap");
+    peer.say(&mut device, Notify { payload: None, ..notify(&blob) });
+    let (nonce, _) = peer.receive_one(&mut device);
+    let page =
+        PullResponse { blobs: vec![blob], has_more: false, max_cursor: cursor(9), oldest_cursor: cursor(9) };
+    peer.answer(&mut device, nonce, page);
+    device.take_events();
+    device.push(b"swallowed");
+    let (nonce, message) = peer.receive_one(&mut device);
+    peer.answer(&mut device, nonce, ack(&push_of(message), 5));
+    let broken = |event: &Event| {
+        let missing = Break::Missing { from: 1, to: 2 };
+        matches!(event, Event::ChainBroken { how, cursor: at, .. } if *how == missing && *at == cursor(5))
+    };
+    let events = device.take_events();
+    assert!(events.iter().any(broken), "{events:?}");
+}
+
+#[test]
+fn no_log_reaches_the_last_of_all_cursors() {
+    let last = cursor((1 << 53) - 1);
+    let (mut device, mut peer) = online();
+    device.push(b"two");
+    let (nonce, message) = peer.receive_one(&mut device);
+    peer.answer(&mut device, nonce, PushAck { cursor: last, ..ack(&push_of(message), 3) });
+    assert!(device.take_events().contains(&Event::RelayMisbehaved));
+    assert_eq!(device.engine.status().pending_push, 1);
+
+    let (mut device, mut peer, keys) = joined();
+    let blob = StoredBlob { cursor: last, ..sealed_by(&device, Some(&keys), 2, b"x") };
+    peer.say(&mut device, notify(&blob));
+    assert!(device.take_events().contains(&Event::RelayMisbehaved));
+
+    let (mut device, mut peer, keys) = joined();
+    let blob = sealed_by(&device, Some(&keys), 2, b"x");
+    peer.say(&mut device, Notify { payload: None, ..notify(&blob) });
+    let (nonce, _) = peer.receive_one(&mut device);
+    let blobs = vec![StoredBlob { cursor: last, ..blob }];
+    let page = PullResponse { blobs, has_more: false, max_cursor: last, oldest_cursor: cursor(1) };
+    peer.answer(&mut device, nonce, page);
+    assert!(device.take_events().contains(&Event::RelayMisbehaved));
+
+    let (mut device, _) = online();
+    device.input(Input::Closed(None));
+    device.wait(1_000);
+    Peer::welcome(&mut device, Welcome { max_cursor: last, ..welcome() });
+    assert!(device.take_events().contains(&Event::RelayMisbehaved));
+}
+
+#[test]
+fn a_tale_of_what_has_expired_makes_nobody_forget_what_was_seen() {
+    let (mut device, mut peer, keys) = joined();
+    let blob = sealed_by(&device, Some(&keys), 2, b"not the first");
+    peer.say(&mut device, Notify { payload: None, ..notify(&blob) });
+    let (nonce, _) = peer.receive_one(&mut device);
+    let page =
+        PullResponse { blobs: vec![blob], has_more: false, max_cursor: cursor(2), oldest_cursor: cursor(99) };
+    peer.answer(&mut device, nonce, page);
+    assert!(device.take_events().contains(&Event::HistoryTruncated { up_to: cursor(2) }));
+    device.push(b"what I have seen");
+    let push = push_of(peer.receive_one(&mut device).1);
+    let context = sync_e2ee::BlobContext {
+        group_id: device.engine.status().group_id.unwrap(),
+        epoch: 0,
+        sender: device.engine.status().device_id,
+        blob_id: push.blob_id,
+    };
+    let content = sync_e2ee::blob::open(&keys, &context, &push.payload, 1 << 20).unwrap();
+    assert_eq!(content.place.seen.map(|seen| seen.cursor), Some(cursor(2)));
 }

@@ -308,18 +308,23 @@ fn an_envelope_that_does_not_end_ends_the_session_whatever_else_comes() {
         bed.now.mono = MonoMs(at);
         bed.session.handle_frame(&frame, bed.now);
     }
-    bed.now.mono = MonoMs(60_999);
-    bed.session.handle_alive(bed.now);
-    bed.session.handle_timeout(bed.now);
+    // A minute, and what the largest envelope takes at 4 bytes a millisecond.
+    let patience = 60_000 + Policy::default().max_envelope() as u64 / 4;
+    assert!(patience > 60_000 + 250_000, "{patience}");
+    for at in (60_000..1_000 + patience).step_by(60_000).chain([999 + patience]) {
+        bed.now.mono = MonoMs(at);
+        bed.session.handle_alive(bed.now);
+        bed.session.handle_timeout(bed.now);
+    }
     assert_eq!(bed.out(), [""; 0]);
-    assert_eq!(bed.session.poll_timeout(), Some(MonoMs(61_000)));
+    assert_eq!(bed.session.poll_timeout(), Some(MonoMs(1_000 + patience)));
     bed.session.handle_frame(&last, bed.now);
     assert_eq!(bed.out(), ["write Push"], "it has ended in time");
-    assert_eq!(bed.session.poll_timeout(), Some(MonoMs(60_999 + 75_000)));
+    assert_eq!(bed.session.poll_timeout(), Some(MonoMs(999 + patience + 75_000)));
 
     let first = bed.peer.seal(&push).unwrap().swap_remove(0);
     bed.session.handle_frame(&first, bed.now);
-    bed.now.mono = MonoMs(120_999);
+    bed.now.mono = MonoMs(999 + patience * 2);
     bed.session.handle_alive(bed.now);
     bed.session.handle_timeout(bed.now);
     assert_eq!(bed.out(), ["close 4013"]);

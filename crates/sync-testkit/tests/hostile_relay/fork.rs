@@ -24,7 +24,14 @@ fn two_blobs_at_one_cursor_are_a_fork() {
     world.connect(0);
     world.relay.refuse = None;
     world.wait(5);
-    // Device 3 is shown the two the other way round.
+    // Device 3 is shown the two the other way round, after a tale of what has expired before them.
+    world.relay.lie(|say| match say.message {
+        Message::PullResponse(mut page) if say.to == 3 => {
+            page.oldest_cursor = page.max_cursor.next();
+            vec![page.into()]
+        }
+        message => vec![message],
+    });
     world.relay.lie_about_log(move |to, mut log| {
         if to == 3 {
             let index = log.iter().position(|blob| blob.cursor == at).unwrap();
@@ -35,7 +42,8 @@ fn two_blobs_at_one_cursor_are_a_fork() {
     });
     world.connect(2);
     world.connect(3);
-    no_alarms(&mut world, &[0, 1, 2, 3]);
+    no_alarms(&mut world, &[0, 1, 2]);
+    says_only(&mut world, 3, |event| matches!(event, Event::HistoryTruncated { .. }));
     world.push(3);
     for n in [0, 1, 2] {
         let is = forked(&world, 3);

@@ -400,3 +400,34 @@ fn an_old_copy_of_the_relays_database_is_a_reset() {
     world.goes_on(&[]);
     assert_ne!(world.relay.newest(), Cursor::ZERO);
 }
+
+#[test]
+fn what_is_restored_of_an_older_chain_does_not_stand_in_the_way_of_the_newer_one() {
+    let mut world = World::new(2);
+    world.disconnect(1);
+    let mut pushed: Vec<_> = (0..5).map(|_| world.push(0)).collect();
+    // A device that was restored from a backup has its chain start over, and keeps what went before.
+    let mut first = true;
+    world.relay.refuse(move |from, request| match request {
+        Message::Push(_) if from == 0 && std::mem::take(&mut first) => Some(ErrorCode::Conflict),
+        _ => None,
+    });
+    pushed.extend([world.push(0), world.push(0)]);
+    world.relay.refuse = None;
+    world.relay.wipe(9);
+    world.relay.close(0, None);
+    world.wait(120);
+    assert!(matches!(world.remove(0, &[]), Ok(Reply::Done)));
+    pushed.extend((0..8).map(|_| world.push(0)));
+    world.connect(1);
+    world.wait(120);
+    let read = world.read(1);
+    let missing: Vec<_> = pushed.iter().filter(|data| !read.contains(data)).collect();
+    assert!(missing.is_empty(), "{} of {} are missing", missing.len(), pushed.len());
+    world.goes_on(&[]);
+    for n in 0..2 {
+        let mut alarms = world.alarms(n);
+        alarms.retain(|event| !matches!(event, Event::PushRenamed { .. }));
+        assert_eq!(alarms, [Event::RelayReset], "device {n}");
+    }
+}

@@ -52,10 +52,12 @@ fn another_key_is_refused_before_the_device_says_who_it_is() {
 
 #[test]
 fn a_relay_that_takes_nothing_is_refused() {
-    let mut world = welcomed(|welcome| welcome.max_blob_size = 0);
-    says(&mut world, 1, |event| *event == Event::RelayMisbehaved);
-    assert!(!world.devices[1].engine.status().connected);
-    world.goes_on(&[]);
+    for size in [0, 1_025, 4_095] {
+        let mut world = welcomed(move |welcome| welcome.max_blob_size = size);
+        says(&mut world, 1, |event| *event == Event::RelayMisbehaved);
+        assert!(!world.devices[1].engine.status().connected);
+        world.goes_on(&[]);
+    }
 }
 
 #[test]
@@ -67,11 +69,11 @@ fn a_store_without_a_name_is_refused() {
 
 #[test]
 fn a_relay_that_takes_next_to_nothing_refuses_pushes_by_name() {
-    let mut world = welcomed(|welcome| welcome.max_blob_size = 1_025);
+    let mut world = welcomed(|welcome| welcome.max_blob_size = 4_096);
     // What fits no more is refused at once, and not lost on the way.
-    let data = vec![b'x'; 2_000];
+    let data = vec![b'x'; 4_000];
     let push = Command::Push { data: zeroize::Zeroizing::new(data), ttl: None, token: None };
-    assert_eq!(world.ask(1, push).unwrap_err(), EngineError::TooLarge { max: 1 });
+    assert_eq!(world.ask(1, push).unwrap_err(), EngineError::TooLarge { max: 3_072 });
     world.relay.be_honest();
     world.relay.close(1, None);
     world.wait(60);
@@ -82,12 +84,12 @@ fn a_relay_that_takes_next_to_nothing_refuses_pushes_by_name() {
 fn a_limit_that_falls_below_what_waits_is_told_push_by_push() {
     let mut world = World::new(2);
     world.disconnect(1);
-    let noise: Vec<u8> = (0..4_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..60_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let push = Command::Push { data: zeroize::Zeroizing::new(noise), ttl: None, token: None };
     world.ask(1, push).unwrap();
     world.relay.lie(|say| match say.message {
         Message::Welcome(mut welcome) if say.to == 1 => {
-            welcome.max_blob_size = 1_100;
+            welcome.max_blob_size = 4_100;
             vec![welcome.into()]
         }
         message => vec![message],

@@ -2,7 +2,7 @@
 
 use sync_engine::{Break, Command, EngineError, Event, Refused, Reply};
 use sync_testkit::liar::{World, into_stub};
-use sync_types::{BlobId, Cursor, Message, StoredBlob};
+use sync_types::{BlobId, Cursor, ErrorCode, Message, StoredBlob};
 
 use crate::tools::{broken, cursor, refused, says, says_only, truncated};
 
@@ -434,4 +434,88 @@ fn a_blob_that_is_shown_late_is_shown_if_the_one_after_it_names_it() {
     let read = world.read(2);
     assert!(read.contains(&first) && read.contains(&second));
     world.verdict().unwrap();
+}
+
+#[test]
+fn a_lie_about_the_end_excuses_nothing_that_is_left_out_later() {
+    let mut world = World::new(2);
+    world.relay.lie(|say| match say.message {
+        Message::Welcome(mut welcome) if say.to == 1 => {
+            welcome.max_cursor = cursor(1_000_000);
+            vec![welcome.into()]
+        }
+        message => vec![message],
+    });
+    world.relay.close(1, None);
+    world.wait(60);
+    says_only(&mut world, 1, truncated(cursor(1_000_000)));
+    world.relay.be_honest();
+    let data = world.push(0);
+    assert_eq!(world.read(1), [data]);
+    // What is over at once, as far as its sender knows.
+    world.relay.lie(|say| match say.message {
+        Message::Notify(_) if say.to == 1 => Vec::new(),
+        message => vec![message],
+    });
+    world.push_for(0, Some(1));
+    let dropped = world.relay.newest();
+    world.relay.be_honest();
+    world.relay.lie_about_log(move |to, mut log| {
+        log.retain(|blob| to != 1 || blob.cursor != dropped);
+        log
+    });
+    world.push(0);
+    says_only(&mut world, 1, truncated(dropped));
+    world.goes_on(&[]);
+}
+
+#[test]
+fn what_is_missing_is_told_also_when_the_relay_never_shows_the_end() {
+    let mut world = World::new(2);
+    world.relay.refuse(|from, request| match request {
+        Message::Pull(_) if from == 1 => Some(ErrorCode::RateLimited),
+        _ => None,
+    });
+    let mut left_out = None;
+    world.relay.lie(move |say| match say.message {
+        Message::Error(error) => vec![error.retry_after_ms(u32::MAX).into()],
+        Message::Notify(mut notify) if say.to == 1 => {
+            let dropped = *left_out.get_or_insert(notify.cursor);
+            if notify.cursor == dropped {
+                // There is always more to come.
+                (notify.cursor, notify.payload) = (cursor(1_000_000), None);
+            } else {
+                notify.cursor = notify.cursor.prev();
+            }
+            vec![notify.into()]
+        }
+        message => vec![message],
+    });
+    world.push(0);
+    world.push(0);
+    let missing = Break::Missing { from: 2, to: 3 };
+    let alarms = world.alarms(1);
+    assert!(!alarms.iter().any(broken(&world, 0, missing)), "it may still come: {alarms:?}");
+    world.wait(660);
+    let is = broken(&world, 0, missing);
+    says(&mut world, 1, is);
+}
+
+#[test]
+fn holes_without_number_are_told() {
+    let mut world = World::new(2);
+    world.disconnect(1);
+    let from = world.relay.newest();
+    (0..60).for_each(|_| drop(world.push(0)));
+    world.relay.lie_about_log(move |to, mut log| {
+        log.retain(|blob| to != 1 || blob.cursor <= from || blob.cursor.get() % 2 == from.get() % 2);
+        log
+    });
+    world.connect(1);
+    let alarms = world.alarms(1);
+    let told = alarms.iter().filter(|event| {
+        matches!(event, Event::ChainBroken { how: Break::Missing { from, to }, .. } if from + 1 == *to)
+    });
+    assert_eq!(told.count(), 30, "{alarms:?}");
+    world.goes_on(&[]);
 }

@@ -1,8 +1,10 @@
 //! Rotations that are withheld, promised or forged.
 
+use sync_e2ee::{DeviceName, RosterEntry};
 use sync_engine::{Break, Command, EngineError, Event, Reply};
 use sync_testkit::liar::{Forger, World};
-use sync_types::{BlobId, DeviceId, DeviceSecret, ErrorCode, Message, Rotation};
+use sync_types::limits::MAX_KEY_LINKS;
+use sync_types::{BlobId, DeviceId, DeviceSecret, Epoch, ErrorCode, Message, Rotation};
 
 use crate::tools::{broken, no_alarms, says, says_only};
 
@@ -409,4 +411,42 @@ fn a_rotation_that_is_read_before_its_answer_is_made_once() {
     assert_eq!(world.relay.epoch(), 1);
     world.goes_on(&[]);
     assert_eq!(world.relay.epoch(), 1);
+}
+
+#[test]
+fn a_device_that_a_rotation_brings_in_is_told() {
+    let (mut world, mut forger) = forging();
+    let shadow = DeviceSecret::from_bytes([99; 32]).id();
+    let mut roster = forger.roster();
+    let entry = RosterEntry {
+        device_id: shadow,
+        name: DeviceName::new("second one"),
+        platform: "test".to_owned(),
+        tips: Vec::new(),
+    };
+    roster.insert(roster.partition_point(|known| known.device_id < shadow), entry);
+    let (blob_id, rotation, _) = forger.rotate(0, roster);
+    world.relay.append(forger.id(), blob_id, rotation.encode());
+    world.events(1);
+    world.show();
+    let joined =
+        |event: &Event| matches!(event, Event::DeviceJoined { device_id, .. } if *device_id == shadow);
+    let events = world.events(1);
+    assert_eq!(events.iter().filter(|event| joined(event)).count(), 1, "{events:?}");
+    world.verdict().unwrap();
+}
+
+#[test]
+fn a_group_has_no_more_rotations_than_its_key_log_holds() {
+    let mut world = World::new(2);
+    for _ in 0..MAX_KEY_LINKS {
+        world.remove(0, &[]).unwrap();
+    }
+    // As if the relay had let one more through.
+    let mut forger = world.forger(0);
+    let roster = forger.roster();
+    let (blob_id, rotation, _) = forger.rotate(MAX_KEY_LINKS as Epoch, roster);
+    show_forged(&mut world, forger.id(), blob_id, rotation.encode());
+    world.restart(0);
+    assert_eq!(world.devices[0].engine.status().epoch, Some(MAX_KEY_LINKS as Epoch));
 }
