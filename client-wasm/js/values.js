@@ -36,7 +36,7 @@ export function invite({ code, link, appUrl, expiresAt, revocation }) {
  *  @param {string} page @param {string} link */
 function leadingTo(page, link) {
   const before = page.replace(/\/+$/, "");
-  if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(before)) throw badArgument("a page is an address such as https://notes.example");
+  if (!/^https?:\/\/[\w.:[\]-]+(\/[!-~]*)?$/.test(before) || /[?#]/.test(before)) throw badArgument("a page is an address such as https://notes.example");
   const [relay, secret] = link.split("/join#");
   return before === relay ? link : `${before}/join#${secret}.${relay}`;
 }

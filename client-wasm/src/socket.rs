@@ -70,9 +70,20 @@ impl Socket {
         let on_message = Closure::<dyn FnMut(_)>::new({
             let (tell, waiting) = (tell.clone(), Rc::clone(&waiting));
             move |event: MessageEvent| {
+                if waiting.get() > MAX_WAITING {
+                    return;
+                }
                 let incoming = frame(&event);
                 waiting.set(waiting.get() + incoming.bytes());
-                tell(if waiting.get() > MAX_WAITING { Incoming::Closed(None) } else { incoming });
+                if waiting.get() <= MAX_WAITING {
+                    return tell(incoming);
+                }
+                // For good: nothing of it is taken any more.
+                waiting.set(usize::MAX);
+                tell(Incoming::Closed(None));
+                if let Some(socket) = event.target().and_then(|target| target.dyn_into::<WebSocket>().ok()) {
+                    let _ = socket.close();
+                }
             }
         });
         let on_close = Closure::<dyn FnMut(_)>::new({
@@ -97,7 +108,9 @@ impl Socket {
 
     /// Something that came was dealt with.
     pub(crate) fn taken(&self, incoming: &Incoming) {
-        self.waiting.set(self.waiting.get().saturating_sub(incoming.bytes()));
+        if self.waiting.get() <= MAX_WAITING {
+            self.waiting.set(self.waiting.get().saturating_sub(incoming.bytes()));
+        }
     }
 
     /// Sends a frame, after those before it. Nothing happens when the socket is closed: `Closed` is

@@ -401,7 +401,8 @@ impl Config {
 
 /// What is wrong with a variable that is a setting but for an underscore.
 fn one_underscore(found: &str) -> Option<ConfigError> {
-    let (section, key) = found.strip_prefix("SYNC_RELAY_")?.split_once('_')?;
+    let name = found.to_uppercase();
+    let (section, key) = name.strip_prefix("SYNC_RELAY_")?.split_once('_')?;
     if key.is_empty() || key.contains("__") || key.starts_with('_') {
         return None;
     }
@@ -529,6 +530,7 @@ mod tests {
         {
             assert!(one_underscore(&format!("SYNC_RELAY_{other}")).is_none(), "{other}");
         }
+        assert!(one_underscore("sync_relay_groups_access_token").is_some());
         assert!(one_underscore("PATH").is_none() && one_underscore("OTHER_GROUPS_ACCESS_TOKEN").is_none());
     }
 

@@ -68,7 +68,7 @@ export function invite({ id, code, link, appUrl, expiresAt }: SentInvite): Invit
 /** A link that leads to another page than the relay's names the relay behind the key. */
 function leadingTo(page: string, link: string): string {
   const before = page.replace(/\/+$/, "");
-  if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(before)) throw new SyncError("BAD_ARGUMENT", "a page is an address such as https://notes.example");
+  if (!/^https?:\/\/[\w.:[\]-]+(\/[!-~]*)?$/.test(before) || /[?#]/.test(before)) throw new SyncError("BAD_ARGUMENT", "a page is an address such as https://notes.example");
   const [relay, secret] = link.split("/join#");
   return before === relay ? link : `${before}/join#${secret}.${relay}`;
 }

@@ -328,7 +328,9 @@ record! {
         payload: Vec<u8>,
         /// As the app asked.
         ttl: Option<u32>,
-        /// Its place in the chain.
+        /// Its chain.
+        chain_id: ChainId,
+        /// Its place there.
         seq: u64,
         /// Whether it holds the place of another one that the relay refused.
         void: bool,

@@ -8,7 +8,7 @@ const MAX_SHOWN: usize = 500;
 pub fn shown(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().take(MAX_SHOWN).map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
@@ -24,7 +24,7 @@ mod tests {
             shown("a\u{1b}]52;c;x\u{7}\r\nb\u{9b}2J"),
             "a\u{fffd}]52;c;x\u{fffd}\u{fffd}\u{fffd}b\u{fffd}2J"
         );
-        assert_eq!(shown("\u{202e}txt\u{2066}"), "\u{fffd}txt\u{fffd}");
+        assert_eq!(shown("\u{202e}t\u{2028}t\u{61c}"), "\u{fffd}t\u{fffd}t\u{fffd}");
         assert_eq!(shown(&"x".repeat(9_999)).len(), MAX_SHOWN);
     }
 }

@@ -59,6 +59,7 @@ async fn wait_for_joiner(
         tokio::select! {
             event = events.next() => match event {
                 Some(Event::DeviceJoined { device_id, name, platform }) if known.insert(device_id) => {
+                    let platform = output::harmless(&platform);
                     break format!("\x1b[1m{name}\x1b[0m ({platform}) joined.");
                 }
                 // Another process had its turn: it may have heard of the joiner in our place.

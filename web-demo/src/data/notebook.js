@@ -131,8 +131,7 @@ export class Notebook {
     return this.#update(pushed.id, (note) => {
       if (!sameTime(note, pushed)) return null;
       // It may have been renamed before this was heard.
-      while (this.#renamed.has(blob)) blob = this.#renamed.get(blob);
-      return { ...note, push: undefined, blob };
+      return { ...note, push: undefined, blob: this.#newest(blob) };
     });
   }
 
@@ -144,7 +143,8 @@ export class Notebook {
   /** The relay will never take this blob. Gives whether it is a note's. */
   async refusedBlob(blob, code) {
     const id = await this.#read((notes) => done(notes.index("blob").getKey(blob)));
-    if (id) await this.refused(id, code);
+    // It may have been written anew meanwhile.
+    if (id) await this.#update(id, (note) => (note.blob === blob ? { ...note, push: undefined, refused: code } : null));
     return id !== undefined;
   }
 
@@ -153,7 +153,13 @@ export class Notebook {
     this.#renamed.set(from, to);
     if (this.#renamed.size > MAX_RENAMED) this.#renamed.delete(this.#renamed.keys().next().value);
     const id = await this.#read((notes) => done(notes.index("blob").getKey(from)));
-    if (id) await this.#update(id, (note) => (note.blob === from ? { ...note, blob: to } : null));
+    if (id) await this.#update(id, (note) => (note.blob === from ? { ...note, blob: this.#newest(to) } : null));
+  }
+
+  /** As what a blob goes out by now. */
+  #newest(blob) {
+    while (this.#renamed.has(blob)) blob = this.#renamed.get(blob);
+    return blob;
   }
 
   /** The outbox is empty: what was handed over is at the relay. Gives whether that was news. */

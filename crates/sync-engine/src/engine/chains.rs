@@ -151,11 +151,11 @@ impl Engine {
         found.new && !given
     }
 
-    /// Something may have been missing since before this run.
-    pub(super) fn remember_holes(&mut self) {
-        let chains = self.state.peers.values().flat_map(|peer| &peer.chains);
-        let holes = chains.map(|chain| chain.holes.len()).max().unwrap_or_default();
-        self.note_holes(self.state.progress.seen_cursor, holes);
+    /// What has been missing since an earlier run is missing: how long ago that was, nobody knows.
+    pub(super) fn report_earlier_holes(&mut self) {
+        if self.holes_since.is_none() {
+            self.report_holes();
+        }
     }
 
     /// A chain has so many holes at a cursor.

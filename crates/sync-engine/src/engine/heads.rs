@@ -208,7 +208,7 @@ impl Engine {
         let is_there =
             |cursor: &Cursor| page.blobs.binary_search_by_key(cursor, |entry| entry.cursor).is_ok();
         let missing = self.heads.shown(from, up_to).filter(|cursor| !is_there(cursor)).max();
-        let dropped = page.oldest_cursor.prev();
+        let dropped = page.oldest_cursor.prev().min(seen);
         let dropped = if dropped > from { dropped } else { Cursor::ZERO };
         let gone = missing.unwrap_or_default().max(gone).max(dropped);
         if gone > read {

@@ -168,7 +168,7 @@ impl Engine {
             // The log ends before the newest cursor that the relay has named. Whatever was there is gone;
             // what comes after it is told by its own cursor.
             self.truncated(known);
-            self.gone = known;
+            self.gone = self.gone.max(known);
             if self.max_cursor == known {
                 self.max_cursor = self.state.progress.seen_cursor;
             }

@@ -344,7 +344,10 @@ impl Engine {
         self.store([change]);
         self.event(Event::Connected);
         self.compare_store(welcome, greeting.claimed.1);
-        self.remember_holes();
+        self.report_earlier_holes();
+        // What was told of the log in another session excuses nothing in this one.
+        let believed = self.state.progress.seen_cursor.max(self.gone);
+        self.delivered.truncated = self.delivered.truncated.min(believed);
         self.max_cursor = welcome.max_cursor;
         self.relay_epoch = welcome.epoch;
         self.searched = false;

@@ -222,12 +222,12 @@ impl Engine {
 
         let expires = self.expiry(ttl);
         let chain = &mut self.state.chain;
-        let seq = chain.next_seq;
+        let (chain_id, seq) = (chain.chain_id, chain.next_seq);
         chain.next_seq += 1;
         chain.prev = blob::hash(&payload);
         chain.prev_expires = expires;
         let chain_change = chain.change();
-        let row = OutboxRow { blob_id, payload, ttl, seq, void: false, token, fixed: false };
+        let row = OutboxRow { blob_id, payload, ttl, chain_id, seq, void: false, token, fixed: false };
         let position = self.outbox.add(row.clone());
         self.store([row.change(position), chain_change]);
         self.then(Then::Send(position));
@@ -327,13 +327,11 @@ impl Engine {
 
     /// The place of a blob in its chain, and what the one after it refers to.
     fn tip_of(&self, row: &OutboxRow) -> Option<Tip> {
-        let (chain, hash) = (&self.state.chain, blob::hash(&row.payload));
-        if chain.older.0.is_empty() && !row.void {
-            // Of the only chain that there is.
-            return Some(Tip { chain_id: chain.chain_id, seq: row.seq, hash });
+        let (chain_id, seq, hash) = (row.chain_id, row.seq, blob::hash(&row.payload));
+        if !row.void {
+            return Some(Tip { chain_id, seq, hash });
         }
         let (_, content) = self.open_blob(&row.blob_id, &self.me(), &row.payload)?;
-        let Place { chain_id, seq, .. } = content.place;
         Some(Tip { chain_id, seq, hash: link_hash(&content, hash) })
     }
 
@@ -411,16 +409,16 @@ impl Engine {
             let expires = self.expiry(row.ttl);
             let chain = &mut self.state.chain;
             row.blob_id = chain.take_blob_id();
-            (row.seq, content.place.chain_id) = (chain.next_seq, chain.chain_id);
+            (row.seq, row.chain_id) = (chain.next_seq, chain.chain_id);
             content.place.prev_expires = std::mem::replace(&mut chain.prev_expires, expires);
             chain.next_seq += 1;
         }
-        let chain_id = content.place.chain_id;
-        content.place.seq = row.seq;
+        let chain_id = row.chain_id;
+        (content.place.chain_id, content.place.seq) = (chain_id, row.seq);
         if row.seq == 0 {
             content.place.prev = BlobHash([0; 32]);
         } else if let Some(end) = end_of(ends, &chain_id)
-            && end.seq < row.seq
+            && end.seq.saturating_add(1) == row.seq
         {
             content.place.prev = end.hash;
         }
@@ -432,11 +430,12 @@ impl Engine {
                     self.event(Event::PushRenamed { from: before, to: row.blob_id });
                 }
             }
-            // It stays as it is sealed. The relay may take it, or be given something in its place.
-            Err(_) if !new_chain => {}
-            // The relay takes less than it did: in the new chain something else has its place.
+            // The relay takes less than it did: something else has its place.
             Err(_) => {
                 let refused = blob::hash(&row.payload);
+                if !new_chain {
+                    row.blob_id = self.state.chain.take_blob_id();
+                }
                 content = Content { kind: Kind::Void, place: content.place, body: refused.0.to_vec() };
                 let sealed = self.seal(row.blob_id, content.clone());
                 self.event(Event::PushRejected { blob_id: before, code: ErrorCode::BlobTooLarge });
@@ -548,6 +547,7 @@ impl Engine {
             blob_id,
             payload,
             ttl: Some(0),
+            chain_id: refused.chain_id,
             seq: refused.seq,
             void: true,
             token: None,

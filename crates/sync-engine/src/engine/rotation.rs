@@ -217,9 +217,11 @@ impl Engine {
                 (peer.name, peer.platform) = (entry.name.clone(), entry.platform.clone());
             }
             // Whom the rotation brings in, nobody has heard announcing itself.
-            if let (true, Some(name)) = (is_new, &peer.name) {
-                let (name, platform) = (name.clone(), peer.platform.clone());
-                joined.push(Event::DeviceJoined { device_id: entry.device_id, name, platform });
+            let (device_id, platform) = (entry.device_id, peer.platform.clone());
+            match peer.name.clone() {
+                _ if !is_new => {}
+                Some(name) => joined.push(Event::DeviceJoined { device_id, name, platform }),
+                None => joined.push(Event::UnknownDevice { device_id }),
             }
             changes.push(peer.change(&entry.device_id));
         }

@@ -34,8 +34,18 @@ pub(super) struct Sent {
     rows: VecDeque<Kept>,
     bytes: usize,
     max_bytes: usize,
-    /// Where some are that were not yet read in the log; ascending.
-    unseen: VecDeque<(Cursor, u64)>,
+    /// Those that were not yet read in the log, by where they should be.
+    unseen: VecDeque<Unseen>,
+}
+
+/// An acknowledged blob that was not yet read in the log. It may not be kept any more.
+#[derive(Debug)]
+struct Unseen {
+    cursor: Cursor,
+    position: u64,
+    blob_id: BlobId,
+    seq: u64,
+    expires: UnixMs,
 }
 
 impl Sent {
@@ -49,20 +59,18 @@ impl Sent {
             stored.into_iter().map(|(position, row, sent)| Kept { position, row, sent }).collect();
         let bytes = rows.iter().map(|kept| kept.row.payload.len()).sum();
         let ahead = |kept: &&Kept| kept.sent.generation == generation && kept.sent.cursor > seen;
-        let ahead: Vec<_> = rows.iter().filter(ahead).map(|kept| (kept.sent.cursor, kept.position)).collect();
+        let ahead: Vec<_> = rows.iter().filter(ahead).map(Unseen::of).collect();
         let mut sent = Self { rows, bytes, max_bytes: MAX_BYTES, unseen: VecDeque::new() };
-        for (cursor, position) in ahead {
-            sent.watch(cursor, position);
-        }
+        ahead.into_iter().for_each(|unseen| sent.watch(unseen));
         sent
     }
 
-    /// The blob at a position should be seen at a cursor.
-    fn watch(&mut self, cursor: Cursor, position: u64) {
-        let entry = (cursor, position);
-        let at = self.unseen.partition_point(|before| *before < entry);
-        if self.unseen.get(at) != Some(&entry) {
-            self.unseen.insert(at, entry);
+    /// A blob should be seen at its cursor.
+    fn watch(&mut self, unseen: Unseen) {
+        let place = (unseen.cursor, unseen.position);
+        let at = self.unseen.partition_point(|before| (before.cursor, before.position) < place);
+        if self.unseen.get(at).is_none_or(|there| (there.cursor, there.position) != place) {
+            self.unseen.insert(at, unseen);
         }
     }
 
@@ -79,6 +87,14 @@ impl Sent {
         let kept = self.rows.remove(index)?;
         self.bytes -= kept.row.payload.len();
         Some(kept)
+    }
+}
+
+impl Unseen {
+    fn of(kept: &Kept) -> Self {
+        let Kept { position, row, sent } = kept;
+        let (cursor, expires) = (sent.cursor, sent.expires);
+        Self { cursor, position: *position, blob_id: row.blob_id, seq: row.seq, expires }
     }
 }
 
@@ -113,11 +129,12 @@ impl Engine {
         let generation = if is_there { self.state.progress.generation } else { SentRow::NOWHERE };
         let sent = SentRow { cursor, generation, expires };
         self.store([sent.change(position)]);
-        if cursor > self.state.progress.seen_cursor {
-            self.sent.watch(cursor, position);
-        }
         self.sent.bytes += row.payload.len();
-        self.sent.rows.push_back(Kept { position, row, sent });
+        let kept = Kept { position, row, sent };
+        if cursor > self.state.progress.seen_cursor {
+            self.sent.watch(Unseen::of(&kept));
+        }
+        self.sent.rows.push_back(kept);
         while self.sent.bytes > self.sent.max_bytes || self.sent.rows.len() > MAX_ROWS {
             if !self.drop_sent(0) {
                 break;
@@ -136,6 +153,8 @@ impl Engine {
     /// Every other device has everything up to this cursor.
     pub(super) fn forget_sent(&mut self, by_all: Cursor) {
         let (generation, now) = (self.state.progress.generation, self.now.unix);
+        // Nobody can have what this device has not found in the log itself.
+        let by_all = by_all.min(self.state.progress.seen_cursor);
         let is_over = |kept: &Kept| {
             let had = kept.sent.generation == generation && kept.sent.cursor <= by_all;
             had || (kept.sent.expires.0 != 0 && kept.sent.expires <= now)
@@ -165,22 +184,22 @@ impl Engine {
     /// that, or for another blob's, is not there.
     pub(super) fn miss_kept(&mut self, up_to: Option<(Cursor, BlobId)>) {
         let now = self.now.unix;
-        while let Some(&(cursor, position)) = self.sent.unseen.front() {
-            if up_to.is_some_and(|(end, _)| cursor > end) {
-                return;
-            }
-            self.sent.unseen.pop_front();
-            let Some(kept) = self.sent.rows.iter_mut().find(|kept| kept.position == position) else {
-                continue;
-            };
-            if up_to == Some((cursor, kept.row.blob_id)) || is_over(kept.sent.expires, now) {
+        while let Some(unseen) =
+            self.sent.unseen.pop_front_if(|unseen| up_to.is_none_or(|(end, _)| unseen.cursor <= end))
+        {
+            let Unseen { cursor, position, blob_id, seq, expires } = unseen;
+            let found = up_to.filter(|(at, _)| *at == cursor).map(|(_, id)| id);
+            // What expired leaves its place empty.
+            if found == Some(blob_id) || (found.is_none() && is_over(expires, now)) {
                 continue;
             }
-            // Should the log start over, it is one of those that it lacks.
-            kept.sent.generation = SentRow::NOWHERE;
-            let (seq, change) = (kept.row.seq, kept.sent.change(position));
-            self.store([change]);
-            self.own_broken(cursor, Break::Missing { from: seq, to: seq + 1 });
+            if let Some(kept) = self.sent.rows.iter_mut().find(|kept| kept.position == position) {
+                // Should the log start over, it is one of those that it lacks.
+                kept.sent.generation = SentRow::NOWHERE;
+                let change = kept.sent.change(position);
+                self.store([change]);
+            }
+            self.own_broken(cursor, Break::Missing { from: seq, to: seq.saturating_add(1) });
         }
     }
 

@@ -3,7 +3,7 @@
 use sync_engine::{Break, Command, EngineError, Event, Input, Reply};
 use sync_types::{
     BlobId, Cursor, DevicesResponse, ErrorBody, ErrorCode, Message, Notify, PullResponse, PushAck,
-    PushBatchAck, Stored, StoredBlob, UnixMs, Welcome,
+    PushBatchAck, RotateAck, Stored, StoredBlob, UnixMs, Welcome,
 };
 
 use crate::common::{Device, Peer, cursor, welcome};
@@ -351,4 +351,82 @@ fn a_tale_of_what_has_expired_makes_nobody_forget_what_was_seen() {
     };
     let content = sync_e2ee::blob::open(&keys, &context, &push.payload, 1 << 20).unwrap();
     assert_eq!(content.place.seen.map(|seen| seen.cursor), Some(cursor(2)));
+}
+
+#[test]
+fn a_limit_that_falls_before_a_new_key_leaves_the_chain_whole() {
+    let mut device = Device::new();
+    device.push(b"one");
+    device.command(Command::Connect);
+    let mut peer = Peer::welcome(&mut device, welcome());
+    let (nonce, message) = peer.receive_one(&mut device);
+    let Message::PushBatch(batch) = message else { panic!("{message:?}") };
+    let stored = batch.blobs.iter().zip(1..).map(|(b, n)| Stored { blob_id: b.blob_id, cursor: cursor(n) });
+    let answer = PushBatchAck { stored: stored.collect(), timestamp: UnixMs(1) };
+    peer.answer(&mut device, nonce, answer);
+    device.take_events();
+    // A rotation of its own is on its way when it writes a small one, a large one and a small one.
+    let id = device.command(Command::Rotate { remove: Vec::new(), keep_history: true });
+    let (nonce, message) = peer.receive_one(&mut device);
+    let Message::Rotate(rotate) = message else { panic!("{message:?}") };
+    let mut noise = vec![0; 20_000];
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([1; 32]);
+    rand_core::RngCore::fill_bytes(&mut rng, &mut noise);
+    for data in [&b"small"[..], &noise, b"behind it"] {
+        device.push(data);
+    }
+    peer.answer(&mut device, nonce, RotateAck { epoch: 1, cursor: cursor(3) });
+    let _ = id;
+    device.input(Input::Closed(None));
+    device.wait(1_000);
+    let low = Welcome { max_blob_size: 4_096, max_cursor: cursor(3), epoch: 1, ..welcome() };
+    let mut peer = Peer::welcome(&mut device, low);
+    let got = peer.receive(&mut device);
+    let pull = got.iter().find(|(_, message)| matches!(message, Message::Pull(_))).expect("a PULL");
+    let rotation = StoredBlob {
+        blob_id: rotate.blob_id,
+        cursor: cursor(3),
+        sender_id: device.engine.status().device_id,
+        payload: Some(rotate.payload),
+        timestamp: UnixMs(0),
+        hash: None,
+    };
+    let page = PullResponse {
+        blobs: vec![rotation],
+        has_more: false,
+        max_cursor: cursor(3),
+        oldest_cursor: cursor(1),
+    };
+    peer.answer(&mut device, pull.0.nonce, page);
+    device.wait(1_000);
+    let low = Welcome { max_blob_size: 4_096, max_cursor: cursor(3), epoch: 1, ..welcome() };
+    let mut peer = Peer::welcome(&mut device, low);
+    let got = peer.receive(&mut device);
+    let batch = got.iter().find_map(|(_, message)| match message {
+        Message::PushBatch(batch) => Some(batch.clone()),
+        _ => None,
+    });
+    let blobs = batch.expect("a batch").blobs;
+    let id = device.command(Command::Membership);
+    let Ok(Reply::Membership(membership)) = device.reply(id) else { panic!() };
+    let keys = membership.secret.keys();
+    let opens = |blob: &sync_types::Push| {
+        let context = sync_e2ee::BlobContext {
+            group_id: device.engine.status().group_id.unwrap(),
+            epoch: 1,
+            sender: device.engine.status().device_id,
+            blob_id: blob.blob_id,
+        };
+        sync_e2ee::blob::open(&keys, &context, &blob.payload, 1 << 20).unwrap()
+    };
+    let contents: Vec<_> = blobs.iter().map(opens).collect();
+    let kinds: Vec<_> = contents.iter().map(|content| content.kind).collect();
+    assert!(
+        kinds.starts_with(&[sync_e2ee::Kind::Data, sync_e2ee::Kind::Void, sync_e2ee::Kind::Data]),
+        "{kinds:?}"
+    );
+    for (pair, before) in contents.windows(2).zip(&blobs) {
+        let link = sync_e2ee::chain::link_hash(&pair[0], sync_e2ee::blob::hash(&before.payload));
+        assert_eq!((pair[1].place.seq, pair[1].place.prev), (pair[0].place.seq + 1, link));
+    }
 }

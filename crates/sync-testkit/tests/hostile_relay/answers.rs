@@ -334,3 +334,70 @@ fn a_relay_that_answers_every_pull_with_a_refusal_is_told_apart_from_an_empty_on
     world.wait(60);
     assert!(matches!(world.devices[1].reply(id), Some(Ok(Reply::Page(_)))));
 }
+
+#[test]
+fn a_push_that_is_acknowledged_for_later_is_missed_also_when_everybody_is_said_to_have_it() {
+    let mut world = World::new(2);
+    // Nothing that is sent again, either.
+    world.devices[0].engine.keep_sent(0);
+    swallow(&mut world, |at| at.next().next());
+    let alarms = world.alarms(0);
+    assert!(alarms.iter().any(broken(&world, 0, Break::Missing { from: 2, to: 3 })), "{alarms:?}");
+    world.goes_on(&[]);
+}
+
+#[test]
+fn another_blob_where_a_push_was_acknowledged_is_never_an_expired_one() {
+    let mut world = World::new(2);
+    // What is over at once, as its sender is told.
+    world.relay.lie(|say| match say.message {
+        Message::Welcome(mut welcome) if say.to == 0 => {
+            welcome.default_ttl = 60;
+            vec![welcome.into()]
+        }
+        message => vec![message],
+    });
+    world.relay.close(0, None);
+    world.wait(30);
+    world.relay.be_honest();
+    // It does not get to the end of the log meanwhile.
+    world.relay.refuse(|from, request| match request {
+        Message::Pull(_) if from == 0 => Some(ErrorCode::RateLimited),
+        _ => None,
+    });
+    swallow(&mut world, Cursor::next);
+    world.push(1);
+    world.push(1);
+    let alarms = world.alarms(0);
+    assert!(alarms.iter().any(broken(&world, 0, Break::Missing { from: 2, to: 3 })), "{alarms:?}");
+    world.verdict().unwrap();
+}
+
+#[test]
+fn what_is_swallowed_is_kept_whoever_is_said_to_have_it() {
+    let mut world = World::new(2);
+    world.relay.lie(|say| match say.message {
+        Message::PushAck(mut ack) if say.to == 0 => {
+            ack.cursor = ack.cursor.next().next();
+            vec![ack.into()]
+        }
+        Message::DevicesResponse(mut list) => {
+            list.devices.iter_mut().for_each(|row| row.acked_cursor = cursor(1 << 40));
+            vec![list.into()]
+        }
+        Message::Notify(_) => Vec::new(),
+        // It does not get to the end of the log meanwhile.
+        Message::PullResponse(_) if say.to == 0 => Vec::new(),
+        message => vec![message],
+    });
+    let data = world.push(0);
+    world.ask(0, Command::Devices).unwrap();
+    world.relay.log.pop();
+    world.relay.be_honest();
+    world.relay.wipe(9);
+    (0..2).for_each(|n| world.relay.close(n, None));
+    world.wait(120);
+    world.read(1);
+    assert!(world.has_read(1, &data), "the relay has lost it, and its sender has not");
+    world.goes_on(&[]);
+}

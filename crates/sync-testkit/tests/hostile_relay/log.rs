@@ -2,7 +2,7 @@
 
 use sync_engine::{Break, Command, EngineError, Event, Refused, Reply};
 use sync_testkit::liar::{World, into_stub};
-use sync_types::{BlobId, Cursor, ErrorCode, Message, StoredBlob};
+use sync_types::{BlobId, Cursor, ErrorCode, Message, Notify, StoredBlob, UnixMs};
 
 use crate::tools::{broken, cursor, refused, says, says_only, truncated};
 
@@ -436,27 +436,19 @@ fn a_blob_that_is_shown_late_is_shown_if_the_one_after_it_names_it() {
     world.verdict().unwrap();
 }
 
-#[test]
-fn a_lie_about_the_end_excuses_nothing_that_is_left_out_later() {
+/// What is left out after a tale of what has expired is told all the same.
+fn excuses_nothing(tell: impl FnOnce(&mut World)) {
     let mut world = World::new(2);
-    world.relay.lie(|say| match say.message {
-        Message::Welcome(mut welcome) if say.to == 1 => {
-            welcome.max_cursor = cursor(1_000_000);
-            vec![welcome.into()]
-        }
-        message => vec![message],
-    });
-    world.relay.close(1, None);
-    world.wait(60);
-    says_only(&mut world, 1, truncated(cursor(1_000_000)));
+    tell(&mut world);
     world.relay.be_honest();
     let data = world.push(0);
-    assert_eq!(world.read(1), [data]);
-    // What is over at once, as far as its sender knows.
+    assert_eq!(world.read(1).last(), Some(&data));
+    world.events(1);
     world.relay.lie(|say| match say.message {
         Message::Notify(_) if say.to == 1 => Vec::new(),
         message => vec![message],
     });
+    // What is over at once, as far as its sender knows.
     world.push_for(0, Some(1));
     let dropped = world.relay.newest();
     world.relay.be_honest();
@@ -467,6 +459,104 @@ fn a_lie_about_the_end_excuses_nothing_that_is_left_out_later() {
     world.push(0);
     says_only(&mut world, 1, truncated(dropped));
     world.goes_on(&[]);
+}
+
+#[test]
+fn a_tale_about_the_end_excuses_nothing_that_is_left_out_later() {
+    excuses_nothing(|world| {
+        world.relay.lie(|say| match say.message {
+            Message::Welcome(mut welcome) if say.to == 1 => {
+                welcome.max_cursor = cursor(1_000_000);
+                vec![welcome.into()]
+            }
+            message => vec![message],
+        });
+        world.relay.close(1, None);
+        world.wait(60);
+        says_only(world, 1, truncated(cursor(1_000_000)));
+        // A smaller one after it makes it no truer.
+        let notice = Notify {
+            blob_id: BlobId([1; 16]),
+            cursor: world.relay.newest().next().next(),
+            sender_id: world.id(0),
+            timestamp: UnixMs(0),
+            size: 9,
+            payload: None,
+        };
+        world.say(1, notice);
+    });
+}
+
+#[test]
+fn a_tale_in_a_page_of_another_session_excuses_nothing_that_is_left_out_later() {
+    excuses_nothing(|world| {
+        world.disconnect(1);
+        world.push(0);
+        world.relay.lie(|say| match say.message {
+            Message::Welcome(mut welcome) if say.to == 1 => {
+                welcome.max_cursor = cursor(1_000_000);
+                vec![welcome.into()]
+            }
+            Message::PullResponse(mut page) if say.to == 1 && !page.blobs.is_empty() => {
+                (page.has_more, page.oldest_cursor) = (true, cursor(1_000_001));
+                vec![page.into()]
+            }
+            Message::PullResponse(_) if say.to == 1 => Vec::new(),
+            message => vec![message],
+        });
+        world.connect(1);
+        says_only(world, 1, truncated(cursor(1_000_000)));
+        world.relay.be_honest();
+        world.relay.close(1, None);
+        world.wait(60);
+    });
+}
+
+#[test]
+fn a_tale_in_a_page_for_the_app_excuses_nothing_that_is_left_out_later() {
+    excuses_nothing(|world| {
+        world.push(0);
+        world.relay.lie(|say| match say.message {
+            Message::PullResponse(mut page) if say.to == 1 => {
+                page.oldest_cursor = cursor(1_000_001);
+                vec![page.into()]
+            }
+            message => vec![message],
+        });
+        world.ask(1, Command::Pull { after: Cursor::ZERO, limit: 0 }).unwrap();
+    });
+}
+
+#[test]
+fn what_was_missing_before_a_restart_is_told_after_it() {
+    let mut world = World::new(2);
+    world.relay.refuse(|from, request| match request {
+        Message::Pull(_) if from == 1 => Some(ErrorCode::RateLimited),
+        _ => None,
+    });
+    let mut left_out = None;
+    world.relay.lie(move |say| match say.message {
+        Message::Error(error) => vec![error.retry_after_ms(u32::MAX).into()],
+        Message::Notify(mut notify) if say.to == 1 => {
+            let dropped = *left_out.get_or_insert(notify.cursor);
+            if notify.cursor == dropped {
+                (notify.cursor, notify.payload) = (cursor(1_000_000), None);
+            } else {
+                notify.cursor = notify.cursor.prev();
+            }
+            vec![notify.into()]
+        }
+        message => vec![message],
+    });
+    world.push(0);
+    world.push(0);
+    let missing = Break::Missing { from: 2, to: 3 };
+    let alarms = world.alarms(1);
+    assert!(!alarms.iter().any(broken(&world, 0, missing)), "{alarms:?}");
+    world.restart(1);
+    world.wait(10);
+    let is = broken(&world, 0, missing);
+    says(&mut world, 1, is);
 }
 
 #[test]

@@ -415,22 +415,27 @@ fn a_rotation_that_is_read_before_its_answer_is_made_once() {
 
 #[test]
 fn a_device_that_a_rotation_brings_in_is_told() {
+    for name in [DeviceName::new("second one"), None] {
+        brings_in(name);
+    }
+}
+
+fn brings_in(name: Option<DeviceName>) {
+    let nameless = name.is_none();
     let (mut world, mut forger) = forging();
     let shadow = DeviceSecret::from_bytes([99; 32]).id();
     let mut roster = forger.roster();
-    let entry = RosterEntry {
-        device_id: shadow,
-        name: DeviceName::new("second one"),
-        platform: "test".to_owned(),
-        tips: Vec::new(),
-    };
+    let entry = RosterEntry { device_id: shadow, name, platform: "test".to_owned(), tips: Vec::new() };
     roster.insert(roster.partition_point(|known| known.device_id < shadow), entry);
     let (blob_id, rotation, _) = forger.rotate(0, roster);
     world.relay.append(forger.id(), blob_id, rotation.encode());
     world.events(1);
     world.show();
-    let joined =
-        |event: &Event| matches!(event, Event::DeviceJoined { device_id, .. } if *device_id == shadow);
+    let joined = |event: &Event| match event {
+        Event::DeviceJoined { device_id, .. } => *device_id == shadow && !nameless,
+        Event::UnknownDevice { device_id } => *device_id == shadow && nameless,
+        _ => false,
+    };
     let events = world.events(1);
     assert_eq!(events.iter().filter(|event| joined(event)).count(), 1, "{events:?}");
     world.verdict().unwrap();
