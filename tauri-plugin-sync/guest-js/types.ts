@@ -133,7 +133,8 @@ export interface SyncEvents {
   deviceRemoved: { deviceId: string; by: string | null };
   /** The group has a new key, and this device has it. */
   keyRotated: { epoch: number; by: string };
-  /** A device is at the relay that no member has announced for two minutes: removing it shuts it out. */
+  /** A device is at the relay that no member has announced for two minutes, or a rotation has brought it in without a name:
+   *  removing it shuts it out. */
   unknownDevice: { deviceId: string };
   /** An invite of this device's was taken and nobody has announced himself: rotating shuts them out. */
   inviteMisused: Record<string, never>;

@@ -179,10 +179,14 @@ test("a note that went out under other names and was refused is not taken for se
     await book.pushed(note, "first");
     await book.renamed("second", "third");
     const refused = [await book.refusedBlob("second", "CONFLICT"), await book.refusedBlob("third", "CONFLICT")];
+    // Refused before the notebook knew that it had gone out.
+    const late = await book.write({ id: "late", text: "Bread" }, "dev");
+    refused.push(await book.refusedBlob("fast", "BLOB_TOO_LARGE"));
+    await book.pushed(late, "fast");
     await book.settle();
-    const [kept] = await book.get(["note"]);
+    const kept = await book.get(["note", "late"]);
     book.close();
-    return { refused, code: kept.refused, at: kept.at };
+    return { refused, kept: kept.map(({ refused, at }) => [refused, at]) };
   });
-  assert.deepEqual(found, { refused: [false, true], code: "CONFLICT", at: 0 });
+  assert.deepEqual(found, { refused: [false, true, false], kept: [["CONFLICT", 0], ["BLOB_TOO_LARGE", 0]] });
 });

@@ -337,7 +337,8 @@ pub enum Event {
     },
     /// A device is at the relay that no member has announced, for two minutes or more: somebody has used an
     /// invite without joining, or the relay has made it up. It can read nothing unless it has the
-    /// group's secret; removing somebody, or rotating, settles that.
+    /// group's secret; removing somebody, or rotating, settles that. Or a rotation has brought it in without a
+    /// name: then it has the secret, and is to be removed.
     UnknownDevice {
         /// Which.
         device_id: DeviceId,

@@ -14,14 +14,19 @@ const NAME = "notebook";
 /** Keys of the store "about". */
 const DEVICE = "device";
 const CLOCK = "clock";
-/** Names of blobs remembered until the note is found that went out under one. */
-const MAX_RENAMED = 1000;
+/** Blobs remembered until the note is found that went out as one. */
+const MAX_BLOBS = 1000;
 
 const done = (request) =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
+
+function remember(map, blob, what) {
+  map.set(blob, what);
+  if (map.size > MAX_BLOBS) map.delete(map.keys().next().value);
+}
 
 /** Newest first: keys come in ascending order. */
 const keyOf = (note) => [-note.ms, -note.n, note.id];
@@ -42,6 +47,8 @@ export class Notebook {
 
   /** The newest names of blobs that have gone out as others. */
   #renamed = new Map();
+  /** Why blobs were refused. */
+  #refused = new Map();
 
   constructor(db) {
     this.#db = db;
@@ -130,8 +137,9 @@ export class Notebook {
   pushed(pushed, blob) {
     return this.#update(pushed.id, (note) => {
       if (!sameTime(note, pushed)) return null;
-      // It may have been renamed before this was heard.
-      return { ...note, push: undefined, blob: this.#newest(blob) };
+      // It may have been renamed, or refused, before this was heard.
+      const now = this.#newest(blob);
+      return { ...note, push: undefined, blob: now, refused: this.#refused.get(now) };
     });
   }
 
@@ -143,6 +151,7 @@ export class Notebook {
   /** The relay will never take this blob. Gives whether it is a note's. */
   async refusedBlob(blob, code) {
     const id = await this.#read((notes) => done(notes.index("blob").getKey(blob)));
+    remember(this.#refused, blob, code);
     // It may have been written anew meanwhile.
     if (id) await this.#update(id, (note) => (note.blob === blob ? { ...note, push: undefined, refused: code } : null));
     return id !== undefined;
@@ -150,8 +159,7 @@ export class Notebook {
 
   /** What was handed over as one blob goes out as another. */
   async renamed(from, to) {
-    this.#renamed.set(from, to);
-    if (this.#renamed.size > MAX_RENAMED) this.#renamed.delete(this.#renamed.keys().next().value);
+    remember(this.#renamed, from, to);
     const id = await this.#read((notes) => done(notes.index("blob").getKey(from)));
     if (id) await this.#update(id, (note) => (note.blob === from ? { ...note, blob: this.#newest(to) } : null));
   }

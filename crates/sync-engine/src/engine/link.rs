@@ -345,8 +345,9 @@ impl Engine {
         self.event(Event::Connected);
         self.compare_store(welcome, greeting.claimed.1);
         self.report_earlier_holes();
-        // What was told of the log in another session excuses nothing in this one.
-        let believed = self.state.progress.seen_cursor.max(self.gone);
+        // What was told of the log in another session, and not again, excuses nothing in this one.
+        let dropped = welcome.oldest_cursor.prev().min(welcome.max_cursor);
+        let believed = self.state.progress.seen_cursor.max(self.gone).max(dropped);
         self.delivered.truncated = self.delivered.truncated.min(believed);
         self.max_cursor = welcome.max_cursor;
         self.relay_epoch = welcome.epoch;

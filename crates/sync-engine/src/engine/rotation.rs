@@ -183,12 +183,13 @@ impl Engine {
         self.store([change]);
         self.derive_keys();
 
-        self.update_roster(content, by);
+        let joined = self.update_roster(content, by);
         self.shut_out_strangers();
         let cut = cut_of(content);
         self.hold_to(&cut, entry);
         self.close_epoch(epoch, cut, content);
         self.event(Event::KeyRotated { epoch, by });
+        joined.into_iter().for_each(|event| self.event(event));
 
         // What the window holds was opened before it was known what counts.
         self.window = Window::at(self.position());
@@ -203,7 +204,8 @@ impl Engine {
         }
     }
 
-    fn update_roster(&mut self, content: &RotationContent, by: DeviceId) {
+    /// Takes over the roster; gives what is to be said of those whom it brings in.
+    fn update_roster(&mut self, content: &RotationContent, by: DeviceId) -> Vec<Event> {
         let me = self.me();
         // A roster ascends.
         let stays = |id: &DeviceId| content.roster.binary_search_by_key(id, |entry| entry.device_id).is_ok();
@@ -237,10 +239,10 @@ impl Engine {
             }
         }
         self.store(changes);
-        joined.into_iter().for_each(|event| self.event(event));
         for device_id in removed {
             self.event(Event::DeviceRemoved { device_id, by: Some(by) });
         }
+        joined
     }
 
     /// A rotation from before this device was a member says where an epoch ended.

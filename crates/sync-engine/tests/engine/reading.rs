@@ -198,3 +198,26 @@ fn what_outlived_its_neighbours_is_still_read() {
     peer.answer(&mut device, nonce, page);
     assert_eq!(read(&mut device, Some(page_end)).max_cursor, cursor(7));
 }
+
+#[test]
+fn what_is_gone_is_told_once_however_often_the_line_drops() {
+    let (mut device, _, keys) = joined();
+    let held = Welcome { max_cursor: cursor(200), oldest_cursor: cursor(101), ..welcome() };
+    let mut told = 0;
+    for n in [50, 60, 70] {
+        let before = device.connects;
+        device.input(Input::Closed(None));
+        while device.connects == before {
+            device.wait(100);
+        }
+        let mut peer = Peer::welcome(&mut device, held.clone());
+        let got = peer.receive(&mut device);
+        let pull = got.iter().find(|(_, message)| matches!(message, Message::Pull(_))).expect("a PULL");
+        let blobs = vec![sealed_by(&device, Some(&keys), n, b"lives longer")];
+        let page = PullResponse { blobs, has_more: true, max_cursor: cursor(n), oldest_cursor: cursor(101) };
+        peer.answer(&mut device, pull.0.nonce, page);
+        let gone = Event::HistoryTruncated { up_to: cursor(100) };
+        told += device.take_events().iter().filter(|event| **event == gone).count();
+    }
+    assert_eq!(told, 1);
+}

@@ -438,6 +438,9 @@ fn brings_in(name: Option<DeviceName>) {
     };
     let events = world.events(1);
     assert_eq!(events.iter().filter(|event| joined(event)).count(), 1, "{events:?}");
+    // Whoever takes earlier warnings back when there is a new key keeps this one.
+    let at = |what: &dyn Fn(&Event) -> bool| events.iter().position(what);
+    assert!(at(&joined) > at(&|event| matches!(event, Event::KeyRotated { .. })), "{events:?}");
     world.verdict().unwrap();
 }
 
