@@ -7,7 +7,7 @@ use sync_types::{
 };
 
 use crate::common::{Device, Peer, cursor, welcome};
-use crate::steps::{ack, joined, notify, online, push_of, read, sealed_by};
+use crate::steps::{ack, content_of, joined, noise, notify, online, push_of, read, sealed_by};
 
 #[test]
 fn a_push_is_promised_and_sent_only_after_it_is_durable() {
@@ -157,9 +157,7 @@ fn a_push_that_is_asked_for_twice_is_one_push() {
 fn a_relay_that_lowers_its_limit_blocks_neither_the_outbox_nor_what_is_stored() {
     let (mut device, _, keys) = joined();
     device.input(Input::Closed(None));
-    let mut noise = vec![0; 200_000];
-    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([1; 32]);
-    rand_core::RngCore::fill_bytes(&mut rng, &mut noise);
+    let noise = noise(200_000);
     let id = device.push(&noise);
     let Ok(Reply::Queued(blob_id)) = device.reply(id) else { panic!() };
     device.wait(1_000);
@@ -211,9 +209,7 @@ fn a_full_relay_is_still_read_from_and_cannot_ask_for_more_than_minutes() {
 #[test]
 fn a_limit_that_falls_before_a_chain_starts_over_is_told_push_by_push() {
     let (mut device, mut peer, keys) = joined();
-    let mut noise = vec![0; 20_000];
-    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([1; 32]);
-    rand_core::RngCore::fill_bytes(&mut rng, &mut noise);
+    let noise = noise(20_000);
     let id = device.push(&noise);
     let Ok(Reply::Queued(large)) = device.reply(id) else { panic!() };
     let (pushed, _) = peer.receive_one(&mut device);
@@ -258,16 +254,7 @@ fn a_limit_that_falls_before_a_chain_starts_over_is_told_push_by_push() {
         assert!(
             blobs.iter().any(|blob| blob.blob_id == to) && blobs.iter().all(|blob| blob.blob_id != large)
         );
-        let opens = |blob: &sync_types::Push| {
-            let context = sync_e2ee::BlobContext {
-                group_id: device.engine.status().group_id.unwrap(),
-                epoch: 0,
-                sender: device.engine.status().device_id,
-                blob_id: blob.blob_id,
-            };
-            sync_e2ee::blob::open(&keys, &context, &blob.payload, 1 << 20).unwrap()
-        };
-        let contents: Vec<_> = blobs.iter().map(opens).collect();
+        let contents: Vec<_> = blobs.iter().map(|blob| content_of(&device, &keys, 0, blob)).collect();
         assert_eq!(contents[0].kind, sync_e2ee::Kind::Void);
         assert_eq!((contents[1].kind, &contents[1].body[..]), (sync_e2ee::Kind::Data, &b"small"[..]));
         // Each refers to the one before it.
@@ -343,40 +330,22 @@ fn a_tale_of_what_has_expired_makes_nobody_forget_what_was_seen() {
     assert!(device.take_events().contains(&Event::HistoryTruncated { up_to: cursor(2) }));
     device.push(b"what I have seen");
     let push = push_of(peer.receive_one(&mut device).1);
-    let context = sync_e2ee::BlobContext {
-        group_id: device.engine.status().group_id.unwrap(),
-        epoch: 0,
-        sender: device.engine.status().device_id,
-        blob_id: push.blob_id,
-    };
-    let content = sync_e2ee::blob::open(&keys, &context, &push.payload, 1 << 20).unwrap();
+    let content = content_of(&device, &keys, 0, &push);
     assert_eq!(content.place.seen.map(|seen| seen.cursor), Some(cursor(2)));
 }
 
 #[test]
 fn a_limit_that_falls_before_a_new_key_leaves_the_chain_whole() {
-    let mut device = Device::new();
-    device.push(b"one");
-    device.command(Command::Connect);
-    let mut peer = Peer::welcome(&mut device, welcome());
-    let (nonce, message) = peer.receive_one(&mut device);
-    let Message::PushBatch(batch) = message else { panic!("{message:?}") };
-    let stored = batch.blobs.iter().zip(1..).map(|(b, n)| Stored { blob_id: b.blob_id, cursor: cursor(n) });
-    let answer = PushBatchAck { stored: stored.collect(), timestamp: UnixMs(1) };
-    peer.answer(&mut device, nonce, answer);
-    device.take_events();
+    let (mut device, mut peer) = online();
     // A rotation of its own is on its way when it writes a small one, a large one and a small one.
-    let id = device.command(Command::Rotate { remove: Vec::new(), keep_history: true });
+    device.command(Command::Rotate { remove: Vec::new(), keep_history: true });
     let (nonce, message) = peer.receive_one(&mut device);
     let Message::Rotate(rotate) = message else { panic!("{message:?}") };
-    let mut noise = vec![0; 20_000];
-    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([1; 32]);
-    rand_core::RngCore::fill_bytes(&mut rng, &mut noise);
+    let noise = noise(20_000);
     for data in [&b"small"[..], &noise, b"behind it"] {
         device.push(data);
     }
     peer.answer(&mut device, nonce, RotateAck { epoch: 1, cursor: cursor(3) });
-    let _ = id;
     device.input(Input::Closed(None));
     device.wait(1_000);
     let low = Welcome { max_blob_size: 4_096, max_cursor: cursor(3), epoch: 1, ..welcome() };
@@ -410,16 +379,7 @@ fn a_limit_that_falls_before_a_new_key_leaves_the_chain_whole() {
     let id = device.command(Command::Membership);
     let Ok(Reply::Membership(membership)) = device.reply(id) else { panic!() };
     let keys = membership.secret.keys();
-    let opens = |blob: &sync_types::Push| {
-        let context = sync_e2ee::BlobContext {
-            group_id: device.engine.status().group_id.unwrap(),
-            epoch: 1,
-            sender: device.engine.status().device_id,
-            blob_id: blob.blob_id,
-        };
-        sync_e2ee::blob::open(&keys, &context, &blob.payload, 1 << 20).unwrap()
-    };
-    let contents: Vec<_> = blobs.iter().map(opens).collect();
+    let contents: Vec<_> = blobs.iter().map(|blob| content_of(&device, &keys, 1, blob)).collect();
     let kinds: Vec<_> = contents.iter().map(|content| content.kind).collect();
     assert!(
         kinds.starts_with(&[sync_e2ee::Kind::Data, sync_e2ee::Kind::Void, sync_e2ee::Kind::Data]),

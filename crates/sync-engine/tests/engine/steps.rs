@@ -63,6 +63,27 @@ pub fn sealed_by(device: &Device, group: Option<&sync_e2ee::EpochKeys>, n: u64, 
     StoredBlob { sender_id: sender, payload: Some(payload), ..entry(device, n, vec![]) }
 }
 
+/// What a device of this epoch's keys has sealed.
+pub fn content_of(
+    device: &Device,
+    keys: &sync_e2ee::EpochKeys,
+    epoch: u32,
+    push: &Push,
+) -> sync_e2ee::Content {
+    let status = device.engine.status();
+    let (group_id, sender) = (status.group_id.unwrap(), status.device_id);
+    let context = sync_e2ee::BlobContext { group_id, epoch, sender, blob_id: push.blob_id };
+    sync_e2ee::blob::open(keys, &context, &push.payload, 1 << 20).unwrap()
+}
+
+/// Bytes that no compression makes fewer.
+pub fn noise(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([1; 32]);
+    rand_core::RngCore::fill_bytes(&mut rng, &mut bytes);
+    bytes
+}
+
 /// A device that joined a group whose keys the test has, too; its announcement is blob 1.
 pub fn joined() -> (Device, Peer, sync_e2ee::EpochKeys) {
     let (device, peer, keys, _) = announced();
