@@ -243,7 +243,7 @@ impl Engine {
         if cursor <= self.gone {
             // So that was not true, and what was told of it excuses nothing that is missing now.
             self.gone = Cursor::ZERO;
-            self.delivered.truncated = self.state.progress.seen_cursor;
+            self.delivered.truncated = self.state.progress.app_cursor;
         }
         if cursor != self.state.progress.seen_cursor.next() {
             // Between the last one and this one there was something.

@@ -348,7 +348,9 @@ impl Engine {
         // What was told of the log in another session, and not again, excuses nothing in this one.
         let dropped = welcome.oldest_cursor.prev().min(welcome.max_cursor);
         let believed = self.state.progress.seen_cursor.max(self.gone).max(dropped);
-        self.delivered.truncated = self.delivered.truncated.min(believed);
+        if self.delivered.truncated > believed {
+            self.delivered.truncated = self.state.progress.app_cursor;
+        }
         self.max_cursor = welcome.max_cursor;
         self.relay_epoch = welcome.epoch;
         self.searched = false;

@@ -527,40 +527,8 @@ fn a_tale_in_a_page_for_the_app_excuses_nothing_that_is_left_out_later() {
     });
 }
 
-#[test]
-fn what_was_missing_before_a_restart_is_told_after_it() {
-    let mut world = World::new(2);
-    world.relay.refuse(|from, request| match request {
-        Message::Pull(_) if from == 1 => Some(ErrorCode::RateLimited),
-        _ => None,
-    });
-    let mut left_out = None;
-    world.relay.lie(move |say| match say.message {
-        Message::Error(error) => vec![error.retry_after_ms(u32::MAX).into()],
-        Message::Notify(mut notify) if say.to == 1 => {
-            let dropped = *left_out.get_or_insert(notify.cursor);
-            if notify.cursor == dropped {
-                (notify.cursor, notify.payload) = (cursor(1_000_000), None);
-            } else {
-                notify.cursor = notify.cursor.prev();
-            }
-            vec![notify.into()]
-        }
-        message => vec![message],
-    });
-    world.push(0);
-    world.push(0);
-    let missing = Break::Missing { from: 2, to: 3 };
-    let alarms = world.alarms(1);
-    assert!(!alarms.iter().any(broken(&world, 0, missing)), "{alarms:?}");
-    world.restart(1);
-    world.wait(10);
-    let is = broken(&world, 0, missing);
-    says(&mut world, 1, is);
-}
-
-#[test]
-fn what_is_missing_is_told_also_when_the_relay_never_shows_the_end() {
+/// Device 1 is not shown one blob of device 0's, and never the end of the log; what it has to say of that.
+fn never_at_the_end() -> (World, Break) {
     let mut world = World::new(2);
     world.relay.refuse(|from, request| match request {
         Message::Pull(_) if from == 1 => Some(ErrorCode::RateLimited),
@@ -586,6 +554,21 @@ fn what_is_missing_is_told_also_when_the_relay_never_shows_the_end() {
     let missing = Break::Missing { from: 2, to: 3 };
     let alarms = world.alarms(1);
     assert!(!alarms.iter().any(broken(&world, 0, missing)), "it may still come: {alarms:?}");
+    (world, missing)
+}
+
+#[test]
+fn what_was_missing_before_a_restart_is_told_after_it() {
+    let (mut world, missing) = never_at_the_end();
+    world.restart(1);
+    world.wait(10);
+    let is = broken(&world, 0, missing);
+    says(&mut world, 1, is);
+}
+
+#[test]
+fn what_is_missing_is_told_also_when_the_relay_never_shows_the_end() {
+    let (mut world, missing) = never_at_the_end();
     world.wait(660);
     let is = broken(&world, 0, missing);
     says(&mut world, 1, is);
@@ -608,4 +591,48 @@ fn holes_without_number_are_told() {
     });
     assert_eq!(told.count(), 30, "{alarms:?}");
     world.goes_on(&[]);
+}
+
+#[test]
+fn a_tale_about_the_end_excuses_nothing_that_is_left_out_when_it_is_read_again() {
+    // It is found out by what turns up, or given up with its session.
+    for turns_up in [true, false] {
+        let mut world = World::new(2);
+        // Shown to device 1, and not read by its app.
+        world.push(0);
+        let dropped = world.relay.newest();
+        world.push(0);
+        world.relay.lie(move |say| match say.message {
+            Message::Welcome(mut welcome) if say.to == 1 => {
+                welcome.max_cursor = cursor(1_000_000);
+                vec![welcome.into()]
+            }
+            Message::PullResponse(mut page) if say.to == 1 && !turns_up => {
+                (page.has_more, page.oldest_cursor) = (true, cursor(1_000_001));
+                vec![page.into()]
+            }
+            message => vec![message],
+        });
+        if turns_up {
+            world.relay.close(1, None);
+        } else {
+            world.disconnect(1);
+            world.push(0);
+            world.connect(1);
+        }
+        world.wait(60);
+        says(&mut world, 1, |event| matches!(event, Event::HistoryTruncated { .. }));
+        world.relay.be_honest();
+        world.relay.close(1, None);
+        world.wait(60);
+        world.push(0);
+        world.events(1);
+        world.relay.lie_about_log(move |to, mut log| {
+            log.retain(|blob| to != 1 || blob.cursor != dropped);
+            log
+        });
+        world.ask(1, Command::Pull { after: Cursor::ZERO, limit: 0 }).unwrap();
+        says_only(&mut world, 1, truncated(dropped));
+        world.goes_on(&[]);
+    }
 }
